@@ -1,0 +1,1 @@
+"""Masks in, numbers with intervals out; and the small checkpoint that leaves the house."""

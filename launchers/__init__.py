@@ -1,0 +1,1 @@
+"""Thin command-line scripts; importable only for what the scripts share."""

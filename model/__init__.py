@@ -1,0 +1,1 @@
+"""Tensors in, tensors out: the segmenters, their weights and their objectives."""

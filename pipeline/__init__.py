@@ -1,0 +1,1 @@
+"""The pretraining run: configuration, batches, the loop, checkpoints, tracking."""

@@ -1,0 +1,17 @@
+"""Fixtures shared by every room's tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_folder() -> Path:
+    """Return the folder of reference data beside the checkout, or skip the test that needs it."""
+    folder = Path(os.environ.get("SAMUSPRETRAIN_SHARED", REPOSITORY.parent / "shared"))
+    if not (folder / "parity").is_dir():
+        pytest.skip(f"{folder} holds no reference data; SAMUSPRETRAIN_SHARED names its folder.")
+    return folder

@@ -1,0 +1,59 @@
+"""A command's errors are one line, and its exit codes mean something."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from launchers.command_line import run_command
+
+
+@dataclass(kw_only=True)
+class CountConfig:
+    """Counting."""
+
+    limit: int = 3
+    """How far to count."""
+
+
+def test_help_shows_the_options_and_does_not_run_the_job(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def job(config: CountConfig) -> None:
+        """Count things."""
+        raise AssertionError(config)
+
+    assert run_command(CountConfig, job, arguments=["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "Count things." in shown
+    assert "limit (int; default 3)" in shown
+    assert "How far to count." in shown
+
+
+@pytest.mark.parametrize("error", [ValueError, OSError, RuntimeError])
+def test_a_users_mistake_is_one_line_and_exit_code_2(
+    error: type[Exception], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def job(config: CountConfig) -> None:
+        raise error(f"found {config.limit}")
+
+    assert run_command(CountConfig, job, arguments=["limit=7"]) == 2
+    assert capsys.readouterr().err.splitlines() == ["error: found 7"]
+
+
+def test_a_bug_of_ours_keeps_its_traceback() -> None:
+    def job(config: CountConfig) -> None:
+        assert config.limit < 0
+
+    with pytest.raises(AssertionError):
+        run_command(CountConfig, job, arguments=[])
+
+
+def test_an_interrupt_ends_with_130_and_a_job_may_choose_its_code() -> None:
+    def interrupted(config: CountConfig) -> None:
+        raise KeyboardInterrupt(config)
+
+    def chosen(config: CountConfig) -> int:
+        return config.limit
+
+    assert run_command(CountConfig, interrupted, arguments=[]) == 130
+    assert run_command(CountConfig, chosen, arguments=["limit=1"]) == 1

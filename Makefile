@@ -1,0 +1,57 @@
+# Two commands do everything: `make quickstart` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint requirements.lock
+
+.PHONY: help quickstart test test-slow test-gpu checks clean distclean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make quickstart  install, then shards -> training -> evaluation -> export -> registry -> prediction"
+	@echo "make test        install with development tools, then the five checks with the default tests"
+	@echo "make test-slow   the tests marked slow, distributed or services"
+	@echo "make test-gpu    the tests marked gpu, then throughput; on a machine that has one"
+	@echo "make clean       remove what the commands made (quickstart/, caches)"
+	@echo "make distclean   also remove the environment ($(VENV)/)"
+
+quickstart: $(VENV)/installed
+	@$(BIN)/python launchers/quickstart.py
+
+test: $(VENV)/installed-dev checks
+
+checks:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/basedpyright
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m "(slow or distributed or services) and not gpu and not long"
+
+test-gpu: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m gpu
+	$(BIN)/python -m benchmarks.forward device=cuda
+	$(BIN)/python -m benchmarks.train_step device=cuda
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed, $$($(PYTHON) --version) was found. Name another: make quickstart PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(VENV)/bin/python pyproject.toml requirements.lock
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(INSTALL) --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf quickstart .pytest_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print | xargs rm -rf
+
+distclean: clean
+	rm -rf $(VENV) *.egg-info

@@ -1,0 +1,212 @@
+"""What can be chosen about a model: its architecture, its objective, its simulated prompts.
+
+No torch here: launchers read these classes for `--help`.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Fit = Literal["squash", "letterbox"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamArchitecture:
+    """A vision transformer with SAM's prompt encoder and mask decoder."""
+
+    input_size: int = 1024
+    """Side of the framed square image, in pixels."""
+
+    fit: Fit = "letterbox"
+    """How an image becomes square: squash changes the aspect ratio, letterbox pads right and below."""
+
+    patch_size: int = 16
+    """Side of the patch kernel, in pixels."""
+
+    patch_stride: int = 16
+    """Distance of neighbouring patches, in pixels; below `patch_size` they overlap."""
+
+    position_grid: int = 64
+    """Side of the table of absolute positions, in cells."""
+
+    width: int = 768
+    """Channels of a token."""
+
+    depth: int = 12
+    """Number of transformer blocks."""
+
+    num_heads: int = 12
+    """Attention heads of a block."""
+
+    mlp_ratio: float = 4.0
+    """Hidden channels of a block's MLP, as a multiple of `width`."""
+
+    window_size: int = 14
+    """Side of an attention window, in cells; 0 makes every block global."""
+
+    global_blocks: tuple[int, ...] = (2, 5, 8, 11)
+    """Indices of the blocks that attend over the whole grid."""
+
+    embedding_width: int = 256
+    """Channels of the image embedding and of the decoder's tokens; a multiple of 8."""
+
+    mask_prompt_channels: int = 16
+    """Hidden channels of the encoder of mask prompts."""
+
+    decoder_depth: int = 2
+    """Layers of the two-way transformer."""
+
+    decoder_heads: int = 8
+    """Attention heads of the two-way transformer."""
+
+    decoder_mlp_width: int = 2048
+    """Hidden channels of the two-way transformer's MLP."""
+
+    num_candidates: int = 3
+    """Masks of a multimask answer, beside the single one."""
+
+    def __post_init__(self) -> None:
+        if self.fit not in ("squash", "letterbox"):
+            raise ValueError(f"model.fit is {self.fit!r}; expected squash or letterbox.")
+        if self.input_size <= 0 or self.input_size % self.patch_stride:
+            raise ValueError(
+                f"model.input_size is {self.input_size}; it must be a positive multiple of "
+                f"model.patch_stride ({self.patch_stride})."
+            )
+        if self.patch_size < self.patch_stride:
+            raise ValueError(
+                f"model.patch_size ({self.patch_size}) is below model.patch_stride "
+                f"({self.patch_stride}): pixels between patches would never be seen."
+            )
+        if self.width % self.num_heads:
+            raise ValueError(
+                f"model.width ({self.width}) must be a multiple of model.num_heads "
+                f"({self.num_heads})."
+            )
+        if self.embedding_width % 8 or self.embedding_width % (2 * self.decoder_heads):
+            raise ValueError(
+                f"model.embedding_width ({self.embedding_width}) must be a multiple of 8 and of "
+                f"twice model.decoder_heads ({self.decoder_heads})."
+            )
+        if any(not 0 <= block < self.depth for block in self.global_blocks):
+            raise ValueError(
+                f"model.global_blocks {self.global_blocks} names a block outside 0..{self.depth - 1}."
+            )
+
+    @property
+    def grid_size(self) -> int:
+        """Side of the token grid, in cells."""
+        return self.input_size // self.patch_stride
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamusArchitecture(SamArchitecture):
+    """SAMUS: a frozen SAM with a convolutional branch beside it and adapters inside."""
+
+    input_size: int = 256
+    fit: Fit = "squash"
+    patch_stride: int = 8
+
+    branch_channels: tuple[int, ...] = (64, 128, 256)
+    """Channels of the convolutional branch before each halving; the last stage has `width`."""
+
+    adapter_ratio: float = 0.25
+    """Hidden channels of an adapter, as a multiple of `width`."""
+
+    has_detail_skip: bool = False
+    """Hand the branch's half-resolution features to the mask decoder. Not in the published SAMUS."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if 2 ** len(self.branch_channels) != self.patch_stride:
+            raise ValueError(
+                f"model.branch_channels {self.branch_channels} halve the image "
+                f"{len(self.branch_channels)} times, but model.patch_stride is "
+                f"{self.patch_stride}: give log2(patch_stride) entries."
+            )
+        if self.has_detail_skip and len(self.branch_channels) < 2:
+            raise ValueError(
+                f"model.has_detail_skip needs two or more model.branch_channels, "
+                f"got {self.branch_channels}."
+            )
+        if self.position_grid % 2:
+            raise ValueError(f"model.position_grid must be even, got {self.position_grid}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnetArchitecture:
+    """MONAI's BasicUNet, which answers one mask per category without a prompt."""
+
+    input_size: int = 256
+    """Side of the framed square image, in pixels; a multiple of 16."""
+
+    fit: Fit = "squash"
+    """How an image becomes square: squash changes the aspect ratio, letterbox pads right and below."""
+
+    features: tuple[int, int, int, int, int, int] = (32, 32, 64, 128, 256, 32)
+    """Channels of the five levels downwards, and of the last one upwards."""
+
+    categories: tuple[str, ...] = ("foreground",)
+    """What each output channel means, in order."""
+
+    def __post_init__(self) -> None:
+        if self.input_size <= 0 or self.input_size % 16:
+            raise ValueError(
+                f"model.input_size is {self.input_size}; a U-Net of five levels needs a positive "
+                "multiple of 16."
+            )
+        if not self.categories or len(set(self.categories)) != len(self.categories):
+            raise ValueError(
+                f"model.categories is {self.categories}; expected one or more different names."
+            )
+
+
+Architecture = SamArchitecture | UnetArchitecture
+
+
+@dataclass(kw_only=True)
+class ObjectiveConfig:
+    """What a predicted mask is judged by in training."""
+
+    name: Literal["dice_bce", "focal_dice_iou"] = "dice_bce"
+    """dice_bce as SAMUS was trained; focal_dice_iou as SAM, with regression of the mask quality."""
+
+    dice_weight: float = 0.8
+    """Weight of the Dice loss."""
+
+    bce_weight: float = 0.2
+    """Weight of the binary cross-entropy (dice_bce only)."""
+
+    positive_weight: float = 2.0
+    """Weight of a foreground pixel in the cross-entropy, beside 1 for background."""
+
+    focal_weight: float = 20.0
+    """Weight of the focal loss (focal_dice_iou only)."""
+
+    focal_gamma: float = 2.0
+    """How strongly the focal loss plays down pixels that are already right."""
+
+    focal_alpha: float = 0.25
+    """Weight of foreground in the focal loss; background gets the rest to 1."""
+
+    iou_weight: float = 1.0
+    """Weight of the squared error of the predicted IoU (focal_dice_iou only)."""
+
+    smoothing: float = 1e-5
+    """Added to numerator and denominator of the Dice score."""
+
+
+@dataclass(kw_only=True)
+class PromptSimulationConfig:
+    """How prompts are drawn from a reference mask."""
+
+    box_probability: float = 0.0
+    """Chance that an object is prompted by a box instead of clicks."""
+
+    num_positive_points: int = 1
+    """Slots for clicks inside the object."""
+
+    num_negative_points: int = 0
+    """Slots for clicks outside of the object."""
+
+    box_jitter_fraction: float = 0.1
+    """Largest shift of a box side, as a fraction of the box's side length."""

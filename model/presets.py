@@ -1,0 +1,55 @@
+"""The named architectures. Adding a model is one line here."""
+
+from .config import Architecture, SamusArchitecture, UnetArchitecture
+
+_TINY = SamusArchitecture(
+    input_size=64,
+    patch_size=8,
+    patch_stride=4,
+    position_grid=32,
+    width=48,
+    depth=3,
+    num_heads=3,
+    mlp_ratio=2.0,
+    window_size=7,
+    global_blocks=(1, 2),
+    branch_channels=(16, 24),
+    embedding_width=32,
+    mask_prompt_channels=8,
+    decoder_heads=4,
+    decoder_mlp_width=64,
+    has_detail_skip=True,
+)
+
+_SMALL = SamusArchitecture(
+    input_size=160,
+    position_grid=40,
+    width=128,
+    depth=6,
+    num_heads=4,
+    mlp_ratio=3.0,
+    window_size=10,
+    global_blocks=(1, 3, 5),
+    branch_channels=(24, 48, 96),
+    embedding_width=96,
+    mask_prompt_channels=8,
+    decoder_heads=6,
+    decoder_mlp_width=256,
+    has_detail_skip=True,
+)
+
+PRESETS: dict[str, Architecture] = {
+    "samus_tiny": _TINY,
+    "samus_small": _SMALL,
+    "samus_vit_b": SamusArchitecture(),
+    "samus_vit_l": SamusArchitecture(
+        width=1024, depth=24, num_heads=16, global_blocks=(5, 11, 17, 23)
+    ),
+    "samus_vit_h": SamusArchitecture(
+        width=1280, depth=32, num_heads=16, global_blocks=(7, 15, 23, 31)
+    ),
+    "unet_tiny": UnetArchitecture(input_size=64, features=(8, 8, 8, 16, 16, 8)),
+    "unet_small": UnetArchitecture(input_size=160, features=(16, 16, 32, 64, 128, 16)),
+    "unet": UnetArchitecture(),
+}
+"""Name of a preset to its architecture."""

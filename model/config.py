@@ -6,6 +6,8 @@ No torch here: launchers read these classes for `--help`.
 from dataclasses import dataclass
 from typing import Literal
 
+from .objective_config import ObjectiveConfig as ObjectiveConfig
+
 Fit = Literal["squash", "letterbox"]
 
 
@@ -161,38 +163,6 @@ class UnetArchitecture:
 
 
 Architecture = SamArchitecture | UnetArchitecture
-
-
-@dataclass(kw_only=True)
-class ObjectiveConfig:
-    """What a predicted mask is judged by in training."""
-
-    name: Literal["dice_bce", "focal_dice_iou"] = "dice_bce"
-    """dice_bce as SAMUS was trained; focal_dice_iou as SAM, with regression of the mask quality."""
-
-    dice_weight: float = 0.8
-    """Weight of the Dice loss."""
-
-    bce_weight: float = 0.2
-    """Weight of the binary cross-entropy (dice_bce only)."""
-
-    positive_weight: float = 2.0
-    """Weight of a foreground pixel in the cross-entropy, beside 1 for background."""
-
-    focal_weight: float = 20.0
-    """Weight of the focal loss (focal_dice_iou only)."""
-
-    focal_gamma: float = 2.0
-    """How strongly the focal loss plays down pixels that are already right."""
-
-    focal_alpha: float = 0.25
-    """Weight of foreground in the focal loss; background gets the rest to 1."""
-
-    iou_weight: float = 1.0
-    """Weight of the squared error of the predicted IoU (focal_dice_iou only)."""
-
-    smoothing: float = 1e-5
-    """Added to numerator and denominator of the Dice score."""
 
 
 @dataclass(kw_only=True)

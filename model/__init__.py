@@ -13,9 +13,16 @@ if TYPE_CHECKING:
         build_from_architecture,
         build_segmenter,
     )
+    from .checkpoint_folder import (
+        BaseFile,
+        find_checkpoint,
+        verify_complete,
+        write_base_record,
+        write_complete_marker,
+    )
+    from .checkpoint_reading import load_segmenter
     from .config import (
         Architecture,
-        ObjectiveConfig,
         PromptSimulationConfig,
         SamArchitecture,
         SamusArchitecture,
@@ -23,17 +30,21 @@ if TYPE_CHECKING:
     )
     from .framing import Framing
     from .freezing import FreezingReport, freeze
+    from .objective_config import ObjectiveConfig
+    from .objectives import object_losses
     from .presets import PRESETS
+    from .pretrained_weights import WeightsReport, load_weights
     from .prompts import ImageFeatures, MaskPrediction, Prompts
     from .segmenter import Segmenter
 
 _MODULE_OF_NAME = {
     "Architecture": "config",
+    "BaseFile": "checkpoint_folder",
     "Framing": "framing",
     "FreezingReport": "freezing",
     "ImageFeatures": "prompts",
     "MaskPrediction": "prompts",
-    "ObjectiveConfig": "config",
+    "ObjectiveConfig": "objective_config",
     "PRESETS": "presets",
     "PromptSimulationConfig": "config",
     "Prompts": "prompts",
@@ -41,16 +52,25 @@ _MODULE_OF_NAME = {
     "SamusArchitecture": "config",
     "Segmenter": "segmenter",
     "UnetArchitecture": "config",
+    "WeightsReport": "pretrained_weights",
     "architecture_from_dict": "building",
     "architecture_to_dict": "building",
     "build_from_architecture": "building",
     "build_segmenter": "building",
+    "find_checkpoint": "checkpoint_folder",
     "freeze": "freezing",
+    "load_segmenter": "checkpoint_reading",
+    "load_weights": "pretrained_weights",
+    "object_losses": "objectives",
+    "verify_complete": "checkpoint_folder",
+    "write_base_record": "checkpoint_folder",
+    "write_complete_marker": "checkpoint_folder",
 }
 
 __all__ = [
     "PRESETS",
     "Architecture",
+    "BaseFile",
     "Framing",
     "FreezingReport",
     "ImageFeatures",
@@ -62,11 +82,19 @@ __all__ = [
     "SamusArchitecture",
     "Segmenter",
     "UnetArchitecture",
+    "WeightsReport",
     "architecture_from_dict",
     "architecture_to_dict",
     "build_from_architecture",
     "build_segmenter",
+    "find_checkpoint",
     "freeze",
+    "load_segmenter",
+    "load_weights",
+    "object_losses",
+    "verify_complete",
+    "write_base_record",
+    "write_complete_marker",
 ]
 
 

@@ -6,8 +6,6 @@ No torch here: launchers read these classes for `--help`.
 from dataclasses import dataclass
 from typing import Literal
 
-from .objective_config import ObjectiveConfig as ObjectiveConfig
-
 Fit = Literal["squash", "letterbox"]
 
 
@@ -167,16 +165,44 @@ Architecture = SamArchitecture | UnetArchitecture
 
 @dataclass(kw_only=True)
 class PromptSimulationConfig:
-    """How prompts are drawn from a reference mask."""
+    """How the first prompt of an object is drawn from its reference mask while training.
 
-    box_probability: float = 0.0
+    The published SAMUS, one random click inside: `box_probability=0 max_positive_points=1
+    max_negative_points=0`.
+    """
+
+    box_probability: float = 0.25
     """Chance that an object is prompted by a box instead of clicks."""
 
-    num_positive_points: int = 1
-    """Slots for clicks inside the object."""
+    max_positive_points: int = 3
+    """Clicks inside the object: 1 to this many, each number as likely."""
 
-    num_negative_points: int = 0
-    """Slots for clicks outside of the object."""
+    max_negative_points: int = 2
+    """Clicks outside of the object, close to it: 0 to this many, each number as likely."""
+
+    negative_margin_fraction: float = 0.3
+    """How far outside of the object's box clicks beside it lie at most, as a fraction of its sides
+    (at least 8 pixels)."""
 
     box_jitter_fraction: float = 0.1
-    """Largest shift of a box side, as a fraction of the box's side length."""
+    """Largest shift of a box side in or out, as a fraction of the box's width or height."""
+
+    def __post_init__(self) -> None:
+        limits: tuple[tuple[str, float, float], ...] = (
+            ("box_probability", 0.0, 1.0),
+            ("max_positive_points", 1, 100),
+            ("max_negative_points", 0, 100),
+            ("negative_margin_fraction", 0.0, 10.0),
+            ("box_jitter_fraction", 0.0, 0.5),
+        )
+        for name, lowest, highest in limits:
+            value = getattr(self, name)
+            if not lowest <= value <= highest:
+                raise ValueError(
+                    f"prompts.{name} is {value}; it must lie between {lowest} and {highest}."
+                )
+
+    @property
+    def num_slots(self) -> int:
+        """Points of a prompt, used or not: clicks inside, clicks outside, two box corners."""
+        return self.max_positive_points + self.max_negative_points + 2

@@ -1,0 +1,412 @@
+"""Segment ultrasound images with the model in the folder that holds this file.
+
+It needs onnxruntime, numpy and pillow, and nothing else. In Python:
+
+    from predict import Segmenter
+    segmenter = Segmenter("folder")
+    masks = segmenter.segment("image.png", points=[(120, 80)], labels=[1])
+
+On the command line: `python predict.py image.png --point 120,80 --output mask.png`. Points and
+boxes are in pixels of the image as it is shown, x to the right and y down; (0, 0) is the centre of
+the first pixel. Not a medical device.
+"""
+
+import argparse
+import hashlib
+import json
+import struct
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+FORMAT_NAME = "samuspretrain-deployable"
+
+FORMAT_VERSION = 1
+OLDEST_FORMAT_VERSION = 1
+"""The version that is written and the one before it are read (there is none before 1)."""
+
+MIN_SIDE_PIXELS = 8
+"""A picture with a shorter side holds no structure to segment; it is refused."""
+
+WINDOW_PERCENTILES = (0.5, 99.5)
+"""Grey values with more than 8 bits are mapped linearly from this window to 0 .. 255."""
+
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "F")
+"""Pillow's names of grey pictures with more than 8 bits."""
+
+FOREGROUND, BACKGROUND, BOX_FIRST_CORNER, BOX_SECOND_CORNER, ABSENT = 1, 0, 2, 3, -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """What the user says about one object, in pixels of the image."""
+
+    points: Sequence[tuple[float, float]] = ()
+    """Clicks (x, y)."""
+
+    labels: Sequence[int] | None = None
+    """One per click: 1 inside the object, 0 outside of it. None: all inside."""
+
+    box: Sequence[float] | None = None
+    """x0, y0, x1, y1 with x0 < x1 and y0 < y1, or None."""
+
+
+class Segmenter:
+    """The model of a deployable folder, ready to segment."""
+
+    def __init__(
+        self,
+        folder: str | Path | None = None,
+        *,
+        num_threads: int | None = None,
+        verify: bool = True,
+    ) -> None:
+        """Open the model.
+
+        Args:
+            folder: The deployable folder; None is the folder of this file.
+            num_threads: Threads of a prediction; None leaves it to onnxruntime (all cores).
+            verify: Compare every file with `checksums.json` first.
+
+        Raises:
+            ValueError: The folder is damaged, or was written by a newer version.
+            FileNotFoundError: The folder or a file of it is missing.
+        """
+        self.folder = Path(__file__).parent if folder is None else Path(folder)
+        if verify:
+            verify_checksums(self.folder)
+        self.preprocessing = read_preprocessing(self.folder)
+        graphs = self.preprocessing["graphs"]
+        self._encoder = _open_graph(self.folder / graphs["encoder"], num_threads)
+        self._decoder = _open_graph(self.folder / graphs["decoder"], num_threads)
+        self._feature_names = [output.name for output in self._encoder.get_outputs()]
+
+    def segment(
+        self,
+        image: str | Path | np.ndarray | Image.Image,
+        *,
+        points: Sequence[tuple[float, float]] = (),
+        labels: Sequence[int] | None = None,
+        box: Sequence[float] | None = None,
+    ) -> np.ndarray:
+        """Return the masks of the prompted object: bool, shape (mask, row, column), one mask.
+
+        Args:
+            image: A file (PNG, JPEG or TIFF), a Pillow image, or an array as `to_eight_bit` takes.
+            points: Clicks (x, y) in pixels of the image.
+            labels: One per click: 1 inside the object, 0 outside of it. None: all inside.
+            box: x0, y0, x1, y1 around the object, in pixels of the image.
+        """
+        prompt = Prompt(points=points, labels=labels, box=box)
+        logits = self.logits(image, prompts=[prompt])
+        return logits > self.preprocessing["threshold_logit"]
+
+    def logits(
+        self, image: str | Path | np.ndarray | Image.Image, *, prompts: Sequence[Prompt]
+    ) -> np.ndarray:
+        """Return one map of logits per prompt, float32 (prompt, row, column), on the image's grid.
+
+        The image is encoded once, however many prompts there are.
+        """
+        pixels = read_image(image)
+        size = (pixels.shape[0], pixels.shape[1])
+        points, labels = self.frame_prompts(prompts, size)
+        return self.decode(self.encode(pixels), points=points, labels=labels, original_size=size)
+
+    def encode(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the features of an 8-bit image (row, column) or (row, column, 3)."""
+        framed = frame_image(pixels, self.preprocessing)
+        outputs = self._encoder.run(self._feature_names, {"images": framed[None]})
+        return {
+            name: np.asarray(value)
+            for name, value in zip(self._feature_names, outputs, strict=True)
+        }
+
+    def decode(
+        self,
+        features: dict[str, np.ndarray],
+        *,
+        points: np.ndarray,
+        labels: np.ndarray,
+        original_size: tuple[int, int],
+    ) -> np.ndarray:
+        """Return the logits (prompt, row, column) of framed prompts on the image's own grid."""
+        inputs = {**features, "points": points, "point_labels": labels}
+        wanted = {node.name for node in self._decoder.get_inputs()}
+        used = {name: value for name, value in inputs.items() if name in wanted}
+        low_resolution = np.asarray(self._decoder.run(["logits"], used)[0])
+        planes = [
+            unframe_logits(plane, original_size, self.preprocessing) for plane in low_resolution
+        ]
+        return np.stack(planes)
+
+    def frame_prompts(
+        self, prompts: Sequence[Prompt], original_size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return points (prompt, point, 2) in framed pixels and their labels (prompt, point).
+
+        A box becomes its two corners, labelled 2 and 3. Prompts with fewer points than the longest
+        are filled with points labelled -1, which the model ignores.
+        """
+        rows = [check_prompt(prompt, original_size) for prompt in prompts or [Prompt()]]
+        longest = max(len(row) for row in rows)
+        filled = np.full((len(rows), longest, 3), float(ABSENT))
+        for index, row in enumerate(rows):
+            filled[index, : len(row)] = row
+        points = frame_points(filled[..., :2], original_size, self.preprocessing)
+        return points.astype(np.float32), filled[..., 2].astype(np.int64)
+
+
+def verify_checksums(folder: Path) -> None:
+    """Raise unless every file that `checksums.json` names is there, unchanged."""
+    for name, expected in _read_json(folder, "checksums.json")["files"].items():
+        path = folder / name
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing. Copy the whole deployable folder again.")
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != expected:
+            raise ValueError(
+                f"{path} is damaged or was changed: its sha256 is {found}, checksums.json says "
+                f"{expected}. Copy the deployable folder again."
+            )
+
+
+def read_preprocessing(folder: Path) -> dict[str, Any]:
+    """Return `preprocessing.json`, checked for a version that this file understands."""
+    content = _read_json(folder, "preprocessing.json")
+    version = content.get("format_version")
+    if content.get("format") != FORMAT_NAME or not isinstance(version, int):
+        raise ValueError(f"{folder / 'preprocessing.json'} does not describe a {FORMAT_NAME}.")
+    if not OLDEST_FORMAT_VERSION <= version <= FORMAT_VERSION:
+        raise ValueError(
+            f"{folder} has format version {version}; this predict.py reads {OLDEST_FORMAT_VERSION} "
+            f"to {FORMAT_VERSION}. Use the predict.py of that folder, or a newer samuspretrain."
+        )
+    return content
+
+
+def _read_json(folder: Path, name: str) -> dict[str, Any]:
+    path = folder / name
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} does not exist, so {folder} is no deployable folder, or a part of one. "
+            "Give the folder that export_deployable wrote, with all its files."
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}). Copy the folder again.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a JSON object, found {type(content).__name__}.")
+    return content
+
+
+def _open_graph(path: Path, num_threads: int | None) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    if num_threads is not None:
+        options.intra_op_num_threads = num_threads
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(
+            str(path), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime's errors share no class but this
+        raise ValueError(f"{path} cannot be opened by onnxruntime: {error}") from error
+
+
+def read_image(source: str | Path | np.ndarray | Image.Image) -> np.ndarray:
+    """Return 8-bit pixels, uint8 (row, column) or (row, column, 3), of a file, picture or array.
+
+    The rule: EXIF orientation is applied; palettes become RGB; see-through parts lie on black;
+    1-bit becomes 0 and 255; more than 8 bits go through `to_eight_bit`. Refused are files with
+    several frames, 16-bit colours, and sides below `MIN_SIDE_PIXELS`.
+    """
+    if isinstance(source, np.ndarray):
+        return to_eight_bit(source)
+    if isinstance(source, Image.Image):
+        return _pixels_of(source, name="the image")
+    path = Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such image file.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                is_deep_colour = picture.mode not in DEEP_MODES and ";16" in str(picture.tile)
+                if is_deep_colour:
+                    raise ValueError(f"{path} has 16-bit colours; save it with 8 bits.")
+                picture.load()
+                return _pixels_of(picture, name=str(path))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(f"{path} is too large: {error} Crop it or scale it down.") from error
+    except (OSError, SyntaxError, struct.error) as error:
+        raise ValueError(
+            f"{path} cannot be read as an image ({error}). PNG, JPEG and TIFF files are read."
+        ) from error
+
+
+def _pixels_of(picture: Image.Image, *, name: str) -> np.ndarray:
+    num_frames = getattr(picture, "n_frames", 1)
+    if num_frames > 1:
+        raise ValueError(f"{name} holds {num_frames} frames; save the one to segment as a file.")
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode in DEEP_MODES:
+        return to_eight_bit(np.asarray(upright))
+    if upright.mode in ("1", "L") and "transparency" not in upright.info:
+        return to_eight_bit(np.asarray(upright.convert("L")))
+    layered = upright.convert("RGBA")
+    black = Image.new("RGBA", layered.size, (0, 0, 0, 255))
+    return to_eight_bit(np.asarray(Image.alpha_composite(black, layered).convert("RGB")))
+
+
+def to_eight_bit(pixels: np.ndarray) -> np.ndarray:
+    """Return uint8 pixels of an array (row, column) or (row, column, 3).
+
+    8-bit arrays stay as they are and bool becomes 0 and 255. Any other array is mapped linearly
+    from its percentile window `WINDOW_PERCENTILES` to 0 .. 255, where values that are not finite
+    become 0; an array of one value becomes black.
+    """
+    if pixels.ndim != 2 and not (pixels.ndim == 3 and pixels.shape[2] == 3):
+        raise ValueError(
+            f"The image has shape {pixels.shape}; expected (rows, columns) or (rows, columns, 3)."
+        )
+    if min(pixels.shape[:2]) < MIN_SIDE_PIXELS:
+        raise ValueError(
+            f"The image has {pixels.shape[1]} x {pixels.shape[0]} pixels; at least "
+            f"{MIN_SIDE_PIXELS} on each side are expected."
+        )
+    if pixels.dtype == np.uint8:
+        return np.ascontiguousarray(pixels)
+    if pixels.dtype == np.bool_:
+        return pixels.astype(np.uint8) * 255
+    values = pixels.astype(np.float64)
+    finite = np.isfinite(values)
+    if not finite.any():
+        return np.zeros(pixels.shape, np.uint8)
+    low, high = np.percentile(values[finite], WINDOW_PERCENTILES)
+    if high <= low:
+        return np.zeros(pixels.shape, np.uint8)
+    scaled = (np.where(finite, values, low) - low) / (high - low)
+    return np.rint(np.clip(scaled, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def frame_image(pixels: np.ndarray, preprocessing: dict[str, Any]) -> np.ndarray:
+    """Return the model's input, float32 (channel, row, column) in [0, 1], of 8-bit pixels."""
+    mode = "L" if preprocessing["num_channels"] == 1 else "RGB"
+    converted = np.asarray(Image.fromarray(pixels).convert(mode), dtype=np.float32) / 255.0
+    rows, columns = framed_size(pixels.shape[:2], preprocessing)
+    framed = np.zeros(
+        (preprocessing["num_channels"], preprocessing["input_size"], preprocessing["input_size"]),
+        dtype=np.float32,
+    )
+    for channel, plane in enumerate(np.atleast_3d(converted).transpose(2, 0, 1)):
+        framed[channel, :rows, :columns] = _resize(plane, rows, columns)
+    return framed
+
+
+def framed_size(original_size: Sequence[int], preprocessing: dict[str, Any]) -> tuple[int, int]:
+    """Return the rows and columns that the image fills in the model's square input."""
+    side = preprocessing["input_size"]
+    if preprocessing["fit"] == "squash":
+        return side, side
+    scale = side / max(original_size)
+    rows, columns = (max(1, int(length * scale + 0.5)) for length in original_size)
+    return rows, columns
+
+
+def frame_points(
+    points: np.ndarray, original_size: tuple[int, int], preprocessing: dict[str, Any]
+) -> np.ndarray:
+    """Return points (..., 2) as (x, y) in framed pixels; (0, 0) is a pixel's centre in both."""
+    rows, columns = framed_size(original_size, preprocessing)
+    scale = np.array([columns / original_size[1], rows / original_size[0]])
+    return (points + 0.5) * scale - 0.5
+
+
+def unframe_logits(
+    logits: np.ndarray, original_size: tuple[int, int], preprocessing: dict[str, Any]
+) -> np.ndarray:
+    """Return the decoder's logits (row, column) on the grid of the original image."""
+    if preprocessing["fit"] == "letterbox":
+        side = preprocessing["input_size"]
+        rows, columns = framed_size(original_size, preprocessing)
+        logits = _resize(logits, side, side)[:rows, :columns]
+    return _resize(logits, *original_size)
+
+
+def _resize(plane: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    picture = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
+    return np.asarray(picture.resize((columns, rows), Image.Resampling.BILINEAR))
+
+
+def check_prompt(prompt: Prompt, original_size: tuple[int, int]) -> np.ndarray:
+    """Return the prompt as rows (x, y, label), or raise with what is wrong with it."""
+    points, box = list(prompt.points), prompt.box
+    labels = [FOREGROUND] * len(points) if prompt.labels is None else list(prompt.labels)
+    if not points and box is None:
+        raise ValueError(
+            "There is no prompt. This model segments what it is pointed at: give at least one "
+            "point (points=[(x, y)]) or a box (box=(x0, y0, x1, y1))."
+        )
+    if len(labels) != len(points) or not set(labels) <= {FOREGROUND, BACKGROUND}:
+        raise ValueError(
+            f"labels {labels} do not fit {len(points)} points: give one label per point, 1 for "
+            "inside the object or 0 for outside of it."
+        )
+    if any(len(point) != 2 for point in points) or (box is not None and len(box) != 4):
+        raise ValueError(
+            f"points {points} must be pairs (x, y), and box {box} four numbers (x0, y0, x1, y1)."
+        )
+    if box is not None and not (box[0] < box[2] and box[1] < box[3]):
+        raise ValueError(f"box {tuple(box)} must be (x0, y0, x1, y1) with x0 < x1 and y0 < y1.")
+    corners = [] if box is None else [(box[0], box[1]), (box[2], box[3])]
+    labels += [] if box is None else [BOX_FIRST_CORNER, BOX_SECOND_CORNER]
+    places = np.array([*points, *corners], dtype=np.float64)
+    rows, columns = original_size
+    is_inside = (places >= -0.5) & (places <= (columns, rows))
+    for x, y in places[~is_inside.all(axis=1)]:
+        raise ValueError(
+            f"({x:g}, {y:g}) lies outside the image of {columns} x {rows} pixels: x goes from 0 to "
+            f"{columns - 1} and y from 0 to {rows - 1}."
+        )
+    return np.column_stack([places, labels])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Segment one image from the command line; write the mask as a PNG of 0 and 255."""
+    parser = argparse.ArgumentParser(description="Segment one object of an image.")
+    parser.add_argument("image", type=Path, help="PNG, JPEG or TIFF file")
+    add = parser.add_argument
+    add("--point", type=_numbers, action="append", default=[], help="x,y inside the object")
+    add("--outside", type=_numbers, action="append", default=[], help="x,y outside of the object")
+    add("--box", type=_numbers, help="x0,y0,x1,y1 around the object")
+    add("--output", type=Path, help="mask file; default: the image's name with _mask.png")
+    options = parser.parse_args(arguments)
+    output = options.output or Path(f"{options.image.stem}_mask.png")
+    labels = [FOREGROUND] * len(options.point) + [BACKGROUND] * len(options.outside)
+    try:
+        masks = Segmenter().segment(
+            options.image, points=options.point + options.outside, labels=labels, box=options.box
+        )
+        Image.fromarray(masks[0].astype(np.uint8) * 255).save(output)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    sys.stdout.write(f"{output}: {int(masks[0].sum())} of {masks[0].size} pixels\n")
+    return 0
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,7 +9,6 @@ Axis names used in this file:
 """
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Self
 
 import torch
 from jaxtyping import Float, Int
@@ -58,7 +57,7 @@ class Prompts:
         """How many masks are asked for."""
         return self.image_index.shape[0]
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "Prompts":
         """Return the same prompts on `device`."""
         tensors = {
             item.name: value.to(device, non_blocking=True)

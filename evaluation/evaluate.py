@@ -1,0 +1,268 @@
+"""Ask a model about every object of a corpus, and score the answers.
+
+Batches are cut from the corpus's own order and dealt to the ranks whole, so that the numbers do not
+depend, bit for bit, on how many ranks there are. Nothing here is collective: each rank returns its
+rows, and the caller joins them with `gather_records`.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from shards import Corpus, UltrasoundSample
+
+from .config import DEFAULT_SCORING, ScoringOptions
+from .image_prompt import ImagePrompt
+from .predictor import Predictor
+from .protocols import AUTOMATIC_PROTOCOL, object_generator, protocol_named
+from .records import WHOLE_CATEGORY, EvaluationRecord
+from .scoring import Question, score_answer
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluationOptions:
+    """How a corpus is gone through, whatever the model and the protocol."""
+
+    images_per_batch: int = 8
+    """Images read and predicted at once; the unit that is dealt to the ranks."""
+
+    seed: int = 0
+    """Of protocols that draw at random."""
+
+    categories: tuple[str, ...] = ()
+    """Ask about these only; empty asks about all that the sources annotate."""
+
+    max_images: int | None = None
+    """Look at this many images, spread evenly over the corpus; None looks at all."""
+
+    scoring: ScoringOptions = DEFAULT_SCORING
+
+
+DEFAULT_OPTIONS = EvaluationOptions()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluationPlan:
+    """What is asked of whom: the fixed part of every question."""
+
+    protocol: str
+    model_name: str
+    split: str
+    annotated: dict[str, tuple[str, ...]]
+    """Categories to ask about, by source."""
+
+    seed: int
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether the questions are categories rather than objects."""
+        return self.protocol == AUTOMATIC_PROTOCOL
+
+
+def evaluate_corpus(  # noqa: PLR0913 -- who asks whom about what; the rest is in `options`
+    predictor: Predictor,
+    corpus: Corpus,
+    *,
+    protocol: str,
+    model_name: str,
+    rank: int = 0,
+    num_ranks: int = 1,
+    progress: bool = True,
+    options: EvaluationOptions = DEFAULT_OPTIONS,
+) -> list[EvaluationRecord]:
+    """Return one record for each object (or category) of this rank's share of the corpus.
+
+    Args:
+        predictor: The model.
+        corpus: Images with references; every image is decoded once and encoded once.
+        protocol: A key of `PROTOCOLS`, or `automatic` for a model without prompts.
+        model_name: Name under which the rows are compared with others.
+        rank: Which share of the batches is measured here.
+        num_ranks: How many shares there are.
+        progress: Show a progress bar where the error stream is a terminal.
+        options: Batch size, seed, choice of categories, tolerances.
+
+    Raises:
+        ValueError: The protocol does not fit the model, the model does not know a category, or the
+            corpus holds nothing to ask about.
+    """
+    plan = plan_questions(
+        predictor, corpus, protocol=protocol, model_name=model_name, options=options
+    )
+    batches = list(_batches_of_rank(corpus.num_samples, options, rank=rank, num_ranks=num_ranks))
+    bar = tqdm(
+        total=sum(len(batch) for batch in batches),
+        desc=f"evaluating {model_name} ({protocol})",
+        unit="image",
+        disable=None if progress else True,
+    )
+    records: list[EvaluationRecord] = []
+    with bar:
+        for batch in batches:
+            samples = [corpus.read_flat(index) for index in batch]
+            questions = [questions_about(sample, plan=plan) for sample in samples]
+            answers = answer_questions(predictor, samples, questions=questions, plan=plan)
+            for sample, asked, masks in zip(samples, questions, answers, strict=True):
+                records += [
+                    score_answer(mask, question=question, sample=sample, options=options.scoring)
+                    for question, mask in zip(asked, masks, strict=True)
+                ]
+            bar.update(len(batch))
+    return records
+
+
+def plan_questions(
+    predictor: Predictor,
+    corpus: Corpus,
+    *,
+    protocol: str,
+    model_name: str,
+    options: EvaluationOptions,
+) -> EvaluationPlan:
+    """Refuse, before anything is computed, what could not be answered or not be scored."""
+    annotated = {
+        source.name: tuple(
+            category
+            for category in source.categories
+            if not options.categories or category in options.categories
+        )
+        for source in corpus.manifest.sources
+    }
+    if predictor.is_automatic != (protocol == AUTOMATIC_PROTOCOL):
+        kind = "takes no prompts" if predictor.is_automatic else "takes prompts"
+        fit = AUTOMATIC_PROTOCOL if predictor.is_automatic else "published_click"
+        raise ValueError(
+            f"protocols: {protocol!r} does not fit {model_name}, which {kind}. "
+            f"Use protocols=[{fit}]."
+        )
+    if predictor.is_automatic:
+        _refuse_unknown_categories(predictor, corpus, annotated, model_name=model_name)
+    else:
+        protocol_named(protocol)
+    _refuse_nothing_to_ask(predictor, corpus, annotated)
+    return EvaluationPlan(
+        protocol=protocol,
+        model_name=model_name,
+        split=corpus.manifest.split,
+        annotated=annotated,
+        seed=options.seed,
+    )
+
+
+def questions_about(sample: UltrasoundSample, *, plan: EvaluationPlan) -> list[Question]:
+    """Return what is asked about an image: its objects, or its source's categories."""
+    asked = plan.annotated[sample.origin.source]
+    if plan.is_automatic:
+        return [_question_of_category(sample, category=category, plan=plan) for category in asked]
+    return [
+        Question(
+            model=plan.model_name,
+            protocol=plan.protocol,
+            split=plan.split,
+            object_index=index,
+            category=target.category,
+            organ=target.organ,
+            num_components=target.num_components,
+            reference=target.mask(),
+        )
+        for index, target in enumerate(sample.objects)
+        if target.category in asked
+    ]
+
+
+def answer_questions(
+    predictor: Predictor,
+    samples: Sequence[UltrasoundSample],
+    *,
+    questions: Sequence[Sequence[Question]],
+    plan: EvaluationPlan,
+) -> list[list[np.ndarray]]:
+    """Return the bool mask of every question, in the order asked."""
+    images = [sample.image for sample in samples]
+    if plan.is_automatic:
+        rows = {category: row for row, category in enumerate(predictor.categories)}
+        logits = predictor.predict_automatic(images)
+        return [
+            [of_image[rows[question.category]] > 0 for question in asked]
+            for of_image, asked in zip(logits, questions, strict=True)
+        ]
+    prompts = [
+        [draw_prompt(sample, question=question, seed=plan.seed) for question in asked]
+        for sample, asked in zip(samples, questions, strict=True)
+    ]
+    return [list(of_image > 0) for of_image in predictor.predict(images, prompts)]
+
+
+def draw_prompt(sample: UltrasoundSample, *, question: Question, seed: int) -> ImagePrompt:
+    """Return the prompt of one question; the same whenever it is asked again."""
+    generator = object_generator(seed=seed, key=sample.key, object_index=question.object_index)
+    try:
+        return protocol_named(question.protocol)(question.reference, generator)
+    except ValueError as error:
+        raise ValueError(f"{sample.key}, object {question.object_index}: {error}") from error
+
+
+def _batches_of_rank(
+    num_samples: int, options: EvaluationOptions, *, rank: int, num_ranks: int
+) -> Iterator[list[int]]:
+    """Yield every `num_ranks`-th batch of the corpus, beginning with this rank's first."""
+    num_images = min(num_samples, options.max_images or num_samples)
+    chosen = [index * num_samples // num_images for index in range(num_images)]
+    starts = range(0, num_images, options.images_per_batch)
+    for start in itertools.islice(starts, rank, None, num_ranks):
+        yield chosen[start : start + options.images_per_batch]
+
+
+def _question_of_category(
+    sample: UltrasoundSample, *, category: str, plan: EvaluationPlan
+) -> Question:
+    """Return the question for all objects of a category together; there may be none."""
+    targets = [target for target in sample.objects if target.category == category]
+    reference = np.zeros(sample.image.shape[:2], dtype=bool)
+    for target in targets:
+        reference |= target.mask()
+    return Question(
+        model=plan.model_name,
+        protocol=plan.protocol,
+        split=plan.split,
+        object_index=WHOLE_CATEGORY,
+        category=category,
+        organ=targets[0].organ if targets else "",
+        num_components=sum(target.num_components for target in targets),
+        reference=reference,
+    )
+
+
+def _refuse_unknown_categories(
+    predictor: Predictor,
+    corpus: Corpus,
+    annotated: dict[str, tuple[str, ...]],
+    *,
+    model_name: str,
+) -> None:
+    asked = {category for of_source in annotated.values() for category in of_source}
+    unknown = sorted(asked - set(predictor.categories))
+    if unknown:
+        raise ValueError(
+            f"{corpus.url}: annotates {', '.join(unknown)}, which {model_name} does not know; it "
+            f"knows {', '.join(predictor.categories)}. Ask about those only with categories=[...]."
+        )
+
+
+def _refuse_nothing_to_ask(
+    predictor: Predictor, corpus: Corpus, annotated: dict[str, tuple[str, ...]]
+) -> None:
+    """Refuse a corpus without questions; only an automatic model can be asked about no object."""
+    has_questions = corpus.num_samples > 0 and (
+        predictor.is_automatic or corpus.manifest.num_objects > 0
+    )
+    if not has_questions or not any(annotated.values()):
+        known = sorted({name for source in corpus.manifest.sources for name in source.categories})
+        raise ValueError(
+            f"{corpus.url}: no object to evaluate in {corpus.num_samples} images "
+            f"({corpus.manifest.num_objects} objects; annotated: {', '.join(known) or 'nothing'}). "
+            "Give a split that has some, or other categories=[...]."
+        )

@@ -113,7 +113,7 @@ class SamusArchitecture(SamArchitecture):
     """Hidden channels of an adapter, as a multiple of `width`."""
 
     has_detail_skip: bool = False
-    """Hand the branch's half-resolution features to the mask decoder. Not in the published SAMUS."""
+    """Add the branch's features of the mask's resolution in the decoder. Not in the published SAMUS."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,0 +1,84 @@
+"""From a preset's name or a stored description to a segmenter, and back."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from typing import Any
+
+from .config import Architecture, SamusArchitecture, UnetArchitecture
+from .presets import PRESETS
+from .samus import SamusSegmenter
+from .segmenter import Segmenter
+from .unet import UnetSegmenter
+
+FORMAT_VERSION = 1
+"""Of the description that `architecture_to_dict` writes."""
+
+_KINDS: dict[str, tuple[type[Any], type[Any]]] = {
+    SamusSegmenter.kind: (SamusArchitecture, SamusSegmenter),
+    UnetSegmenter.kind: (UnetArchitecture, UnetSegmenter),
+}
+
+
+def build_segmenter(name: str, **overrides: Any) -> Segmenter:
+    """Build a preset with fresh random weights.
+
+    Args:
+        name: Key of `PRESETS`.
+        **overrides: Fields of the preset's architecture that shall differ.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"There is no preset {name!r}{_nearest(name, PRESETS)}")
+    preset = PRESETS[name]
+    known = {item.name for item in fields(preset)}
+    for key in overrides:
+        if key not in known:
+            raise ValueError(f"Preset {name} has no option {key!r}{_nearest(key, known)}")
+    return _build(replace(preset, **overrides))
+
+
+def architecture_to_dict(segmenter: Segmenter, *, preset: str | None = None) -> dict[str, Any]:
+    """Return the JSON-able description that `build_from_architecture` reads."""
+    description = {"format_version": FORMAT_VERSION, "kind": segmenter.kind}
+    if preset is not None:
+        description["preset"] = preset
+    return {**description, "config": asdict(segmenter.architecture)}
+
+
+def build_from_architecture(description: Mapping[str, Any]) -> Segmenter:
+    """Build the segmenter that `architecture_to_dict` described, with fresh random weights."""
+    return _build(architecture_from_dict(description))
+
+
+def architecture_from_dict(description: Mapping[str, Any]) -> Architecture:
+    """Read a description; newer formats and unknown kinds or options are refused."""
+    version, kind = description.get("format_version"), description.get("kind")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise ValueError(
+            f"architecture.json has format_version {version!r}; this version reads up to "
+            f"{FORMAT_VERSION}. Update samuspretrain."
+        )
+    if kind not in _KINDS:
+        raise ValueError(f"architecture.json is of kind {kind!r}{_nearest(str(kind), _KINDS)}")
+    schema = _KINDS[kind][0]
+    known = {item.name for item in fields(schema)}
+    values = description.get("config", {})
+    for key in values:
+        if key not in known:
+            raise ValueError(f"architecture.json has an unknown option {key!r}.")
+    return schema(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    )
+
+
+def _build(architecture: Architecture) -> Segmenter:
+    for schema, segmenter in _KINDS.values():
+        if type(architecture) is schema:
+            return segmenter(architecture)
+    raise ValueError(f"No segmenter is built from {type(architecture).__name__}.")
+
+
+def _nearest(word: str, choices: Mapping[str, Any] | set[str]) -> str:
+    close = difflib.get_close_matches(word, list(choices), n=1)
+    hint = f": did you mean {close[0]!r}? " if close else ". "
+    return f"{hint}Known are: {', '.join(sorted(choices))}."

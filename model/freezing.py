@@ -1,0 +1,95 @@
+"""Which weights train: decided by the type of a module, never by its name."""
+
+import logging
+from dataclasses import dataclass
+
+from torch import nn
+
+from .adapter import Adapter
+from .attention import RelativePositions
+from .cnn_branch import CnnBranch, ConvolutionStage
+from .cross_branch_attention import CrossBranchAttention
+from .mask_decoder import MaskDecoder
+from .samus import DetailSkip
+from .segmenter import Segmenter
+
+_PLUGS = (Adapter, CnnBranch, ConvolutionStage, CrossBranchAttention, DetailSkip)
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreezingReport:
+    """What trains and what does not."""
+
+    num_parameters: int
+    num_trainable: int
+    frozen_kinds: tuple[str, ...]
+    """Types of the modules that hold frozen weights."""
+
+
+def freeze(
+    segmenter: Segmenter,
+    *,
+    has_base: bool,
+    uses_predicted_iou: bool = False,
+    uses_candidates: bool = False,
+) -> FreezingReport:
+    """Set which weights take gradients, and say so in the log.
+
+    Args:
+        segmenter: Changed in place.
+        has_base: Whether pretrained weights of SAM were loaded. With them SAMUS trains its branch,
+            adapters and the relative positions of global blocks; without them everything trains.
+        uses_predicted_iou: Whether the objective looks at the predicted IoU; else its head stays
+            as it is, because no gradient ever reaches it.
+        uses_candidates: Whether training asks for several candidates instead of the single mask.
+    """
+    for parameter in segmenter.parameters():
+        parameter.requires_grad_(not has_base or segmenter.is_automatic)
+    for module in segmenter.modules():
+        if has_base and is_plug(module):
+            module.requires_grad_(True)
+        if isinstance(module, MaskDecoder):
+            _leave_out_unused(
+                module, uses_predicted_iou=uses_predicted_iou, uses_candidates=uses_candidates
+            )
+    report = _report(segmenter)
+    _logger.info(
+        "%s: %s of %s parameters train%s",
+        "Pretrained base" if has_base else "No pretrained base, so everything in use trains",
+        f"{report.num_trainable:,}",
+        f"{report.num_parameters:,}",
+        f"; frozen: {', '.join(report.frozen_kinds)}" if report.frozen_kinds else "",
+    )
+    return report
+
+
+def is_plug(module: nn.Module) -> bool:
+    """Tell whether a module trains on top of a frozen SAM."""
+    if isinstance(module, RelativePositions):
+        return module.is_global
+    return isinstance(module, _PLUGS)
+
+
+def _leave_out_unused(
+    decoder: MaskDecoder, *, uses_predicted_iou: bool, uses_candidates: bool
+) -> None:
+    if not uses_predicted_iou:
+        decoder.iou_prediction_head.requires_grad_(False)
+    for index, readout in enumerate(decoder.output_hypernetworks_mlps):
+        if (index > 0) != uses_candidates:
+            readout.requires_grad_(False)
+
+
+def _report(segmenter: Segmenter) -> FreezingReport:
+    frozen = {
+        type(module).__name__
+        for module in segmenter.modules()
+        if any(not weight.requires_grad for weight in module.parameters(recurse=False))
+    }
+    return FreezingReport(
+        num_parameters=sum(weight.numel() for weight in segmenter.parameters()),
+        num_trainable=sum(w.numel() for w in segmenter.parameters() if w.requires_grad),
+        frozen_kinds=tuple(sorted(frozen)),
+    )

@@ -1,0 +1,169 @@
+"""SAM's vision transformer with places for what a variant adds.
+
+Without plugs it equals the `segment-anything` package. Every plug is a module that returns a
+correction; the encoder adds it. Module names are SAM's state-dict names where both have the part.
+
+Axis names used in this file:
+    image, channel, row, column      of the framed image, or of the token grid
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from jaxtyping import Float
+from segment_anything.modeling.common import MLPBlock
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from .attention import SelfAttention
+from .config import SamArchitecture
+from .normalization import LayerNorm2d
+from .position_adapter import PositionTable
+
+Tokens = Float[Tensor, "image row column channel"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockPlugs:
+    """What a variant adds to one transformer block."""
+
+    before_attention: nn.Module | None = None
+    """(normalised tokens, branch) to what is added to the attention's input."""
+
+    beside_mlp: nn.Module | None = None
+    """Normalised tokens to what is added beside the MLP's output."""
+
+    branch: nn.Module | None = None
+    """Branch features to the features that the next blocks see."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderPlugs:
+    """What a variant adds to the encoder."""
+
+    positions: nn.Module | None = None
+    """Side of the grid to absolute positions; None takes SAM's table."""
+
+    branch: nn.Module | None = None
+    """Framed image to the stages of a branch that runs alongside, the last one on the token grid."""
+
+    after_patches: nn.Module | None = None
+    """Tokens to what is added to them before the positions."""
+
+    branch_output_scale: float = 0.0
+    """How much of the branch's last state is added to the tokens before the neck."""
+
+    block: Callable[[int], BlockPlugs] = field(default=lambda _: BlockPlugs())
+    """Index of a block to its plugs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderOutput:
+    """The image embedding, and the stages of the branch where there is one."""
+
+    embedding: Float[Tensor, "image channel row column"]
+    branch_stages: tuple[Float[Tensor, "image _ _ _"], ...]
+
+
+class PatchEmbed(nn.Module):
+    """Patches become tokens; patches may overlap.
+
+    With a stride below the patch size the image is first enlarged by the difference, so that the
+    grid still has one token per stride.
+    """
+
+    def __init__(self, *, patch_size: int, stride: int, width: int) -> None:
+        super().__init__()
+        self.enlargement = patch_size - stride
+        self.proj = nn.Conv2d(3, width, patch_size, stride=stride)
+
+    def forward(self, images: Float[Tensor, "image 3 height width"]) -> Tokens:
+        """Return the token grid."""
+        if self.enlargement:
+            size = (images.shape[2] + self.enlargement, images.shape[3] + self.enlargement)
+            images = functional.interpolate(images, size, mode="bilinear", align_corners=False)
+        return self.proj(images).permute(0, 2, 3, 1)
+
+
+class Block(nn.Module):
+    """One transformer block, global or windowed, with its plugs."""
+
+    def __init__(self, architecture: SamArchitecture, *, index: int, plugs: BlockPlugs) -> None:
+        super().__init__()
+        width = architecture.width
+        self.is_global = index in architecture.global_blocks or architecture.window_size == 0
+        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.attn = SelfAttention(
+            width=width,
+            num_heads=architecture.num_heads,
+            grid_size=architecture.grid_size,
+            window_size=0 if self.is_global else architecture.window_size,
+        )
+        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.mlp = MLPBlock(width, int(width * architecture.mlp_ratio))
+        self.before_attention = plugs.before_attention
+        self.beside_mlp = plugs.beside_mlp
+        self.branch = plugs.branch
+
+    def forward(
+        self, tokens: Tokens, branch: Float[Tensor, "image channel row column"] | None
+    ) -> tuple[Tokens, Float[Tensor, "image channel row column"] | None]:
+        """Return the tokens and the branch after this block."""
+        normed = self.norm1(tokens)
+        if self.before_attention is not None:
+            normed = normed + self.before_attention(normed, branch)
+        tokens = tokens + self.attn(normed)
+        normed = self.norm2(tokens)
+        tokens = tokens + self.mlp(normed)
+        if self.beside_mlp is not None:
+            tokens = tokens + self.beside_mlp(normed)
+        if self.branch is not None:
+            branch = self.branch(branch)
+        return tokens, branch
+
+
+class ImageEncoder(nn.Module):
+    """Image to embedding: patches, blocks, neck, and a variant's plugs."""
+
+    def __init__(self, architecture: SamArchitecture, *, plugs: EncoderPlugs) -> None:
+        super().__init__()
+        width, embedding_width = architecture.width, architecture.embedding_width
+        self.use_activation_checkpointing = False
+        self.branch_output_scale = plugs.branch_output_scale
+        self.patch_embed = PatchEmbed(
+            patch_size=architecture.patch_size, stride=architecture.patch_stride, width=width
+        )
+        self.positions = plugs.positions or PositionTable(
+            table_size=architecture.position_grid, width=width
+        )
+        self.branch = plugs.branch
+        self.after_patches = plugs.after_patches
+        self.blocks = nn.ModuleList(
+            Block(architecture, index=index, plugs=plugs.block(index))
+            for index in range(architecture.depth)
+        )
+        self.neck = nn.Sequential(
+            nn.Conv2d(width, embedding_width, 1, bias=False),
+            LayerNorm2d(embedding_width),
+            nn.Conv2d(embedding_width, embedding_width, 3, padding=1, bias=False),
+            LayerNorm2d(embedding_width),
+        )
+
+    def forward(self, images: Float[Tensor, "image 3 row column"]) -> EncoderOutput:
+        """Return the embedding of framed and normalised images."""
+        stages = tuple(self.branch(images)) if self.branch is not None else ()
+        branch = stages[-1] if stages else None
+        tokens = self.patch_embed(images)
+        if self.after_patches is not None:
+            tokens = tokens + self.after_patches(tokens)
+        tokens = tokens + self.positions(tokens.shape[1])
+        for block in self.blocks:
+            if self.use_activation_checkpointing and self.training:
+                tokens, branch = checkpoint(block, tokens, branch, use_reentrant=False)
+            else:
+                tokens, branch = block(tokens, branch)
+        merged = tokens.permute(0, 3, 1, 2)
+        if branch is not None:
+            merged = merged + self.branch_output_scale * branch
+        return EncoderOutput(embedding=self.neck(merged), branch_stages=stages)

@@ -1,0 +1,89 @@
+"""The contract of every model: encode an image once, then answer prompts about it.
+
+Axis names used in this file:
+    image, channel, row, column    of the framed batch
+"""
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from .config import Architecture
+from .framing import Framing
+from .image_encoder import ImageEncoder
+from .prompts import ImageFeatures, MaskPrediction, Prompts
+
+
+class Segmenter(nn.Module):
+    """Images in [0, 1] to mask logits."""
+
+    kind: ClassVar[str]
+    """Name of the family, as `architecture.json` has it."""
+
+    is_automatic: ClassVar[bool] = False
+    """Whether it answers every category by itself and takes no prompts."""
+
+    prompt_kinds: ClassVar[frozenset[str]] = frozenset()
+    """Which of points, boxes and masks it can be asked with."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.framing = Framing(input_size=architecture.input_size, fit=architecture.fit)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """What an automatic model looks for, in the order of its answers."""
+        return ()
+
+    def encode(self, images: Float[Tensor, "image channel row column"]) -> ImageFeatures:
+        """Return what is known about each image before any prompt."""
+        raise NotImplementedError
+
+    def decode(
+        self,
+        features: ImageFeatures,
+        prompts: Prompts | None = None,
+        multimask: bool | None = None,
+    ) -> MaskPrediction:
+        """Return one answer per prompt, or per image and category for automatic models.
+
+        Args:
+            features: From `encode`.
+            prompts: Questions; None for automatic models only.
+            multimask: Whether to answer with several candidates; None is the variant's habit.
+        """
+        raise NotImplementedError
+
+    def forward(
+        self,
+        images: Float[Tensor, "image channel row column"],
+        prompts: Prompts | None = None,
+        multimask: bool | None = None,
+    ) -> MaskPrediction:
+        """Encode and decode in one call."""
+        return self.decode(self.encode(images), prompts, multimask)
+
+    def set_activation_checkpointing(self, enabled: bool) -> None:  # noqa: FBT001
+        """Choose between keeping the encoder's activations and computing them again."""
+        for module in self.modules():
+            if isinstance(module, ImageEncoder):
+                module.use_activation_checkpointing = enabled
+
+    def _as_three_channels(
+        self, images: Shaped[Tensor, "image channel row column"]
+    ) -> Float[Tensor, "image 3 row column"]:
+        """Refuse what was not framed, and repeat grey to three channels."""
+        side = self.architecture.input_size
+        if not images.is_floating_point():
+            raise ValueError(
+                f"Images are {images.dtype}; expected floats in [0, 1]. Divide 8-bit images by 255."
+            )
+        if images.shape[1] not in (1, 3) or tuple(images.shape[2:]) != (side, side):
+            raise ValueError(
+                f"Images have shape {tuple(images.shape)}; expected 1 or 3 channels of "
+                f"{side} x {side} pixels. Frame them first with segmenter.framing.frame."
+            )
+        return images.expand(-1, 3, -1, -1)

@@ -1,0 +1,50 @@
+"""What went wrong and what was noticed during a build, collected so that one report tells all."""
+
+from collections import Counter, defaultdict
+
+MAX_SHOWN_PER_KIND = 10
+"""Problems of one kind that the report spells out; the others are counted."""
+
+
+class InputProblem(ValueError):
+    """Something about one file that its owner can mend."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        """Take the kind, as `mask of another size`, and a message with file and remedy."""
+        super().__init__(message)
+        self.kind = kind
+
+
+class BuildReport:
+    """Problems (each stops the build unless it is allowed to skip) and counted observations."""
+
+    def __init__(self) -> None:
+        self._problems: dict[str, list[str]] = defaultdict(list)
+        self.notes: Counter[str] = Counter()
+
+    @property
+    def num_problems(self) -> int:
+        """Problems of all kinds."""
+        return sum(len(messages) for messages in self._problems.values())
+
+    def add(self, problem: InputProblem) -> None:
+        """Remember a problem."""
+        self._problems[problem.kind].append(str(problem))
+
+    def note(self, what: str, *, count: int = 1) -> None:
+        """Count something that is worth knowing and harms nothing."""
+        self.notes[what] += count
+
+    def problems_by_kind(self) -> dict[str, int]:
+        """Return how many problems there are of each kind."""
+        return {kind: len(messages) for kind, messages in sorted(self._problems.items())}
+
+    def describe_problems(self) -> str:
+        """Return all kinds of problems, with the first messages of each."""
+        lines = []
+        for kind, messages in sorted(self._problems.items()):
+            lines.append(f"{kind} ({len(messages)}):")
+            lines += [f"  {message}" for message in messages[:MAX_SHOWN_PER_KIND]]
+            if len(messages) > MAX_SHOWN_PER_KIND:
+                lines.append(f"  ... and {len(messages) - MAX_SHOWN_PER_KIND} more of this kind")
+        return "\n".join(lines)

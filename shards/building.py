@@ -1,0 +1,331 @@
+"""From a raw dataset to `OUT/{train,validation,test}/` and `OUT/corpus.json`."""
+
+import contextlib
+import difflib
+import errno
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from .build_report import BuildReport, InputProblem
+from .config import BuildConfig
+from .manifest import FORMAT_VERSION, Manifest, SourceDescription, read_manifest, to_json_file
+from .patient_split import SPLITS, split_of_subject
+from .sample import UltrasoundSample
+from .shard_writer import CorpusWriter
+from .sources import SOURCES, PlannedSample, SourcePlan
+from .storage import Storage, join_url
+
+CORPUS_NAME = "corpus.json"
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildPlan:
+    """Everything that is known before the first pixel is read."""
+
+    descriptions: tuple[SourceDescription, ...]
+    samples: dict[str, list[PlannedSample]]
+    """Split -> its samples, in the order in which they are written."""
+
+    grouping_rule: str
+    num_leaked_subjects: int
+    fingerprint: str
+    """Of options and input files: two builds with the same one give the same bytes."""
+
+
+def build_corpora(config: BuildConfig) -> dict[str, Manifest]:
+    """Build the corpora that `config` describes, or reuse them where they lie finished already.
+
+    On a disk the whole build is made beside `output` and renamed at the end; elsewhere shards
+    appear one by one and a manifest comes last. All problems of the input are told at once.
+
+    Returns:
+        The manifest of every split that has samples.
+
+    Raises:
+        ValueError: The input has problems, the output is taken, or nothing came out.
+        OSError: The output cannot be written.
+    """
+    report = BuildReport()
+    plan = plan_build(config, report)
+    if report.num_problems > config.max_skipped_samples or not plan.samples.get("train"):
+        raise _refusal(config, report, what="found before anything was read")
+    finished = _finished_build(config, plan=plan)
+    if finished is not None:
+        _logger.info("%s holds this very build already; it is reused.", config.output)
+        return finished
+    with _writing_guard(config.output), _staging(config.output) as url:
+        manifests = _write_splits(config, plan, report=report, url=url)
+        fields = _corpus_fields(config, plan, report=report, manifests=manifests)
+        Storage(url).write(CORPUS_NAME, content=to_json_file(fields))
+    _log_outcome(config, manifests=manifests, report=report)
+    return manifests
+
+
+def plan_build(config: BuildConfig, report: BuildReport) -> BuildPlan:
+    """Ask the source for its samples and put each into a split, without reading a pixel."""
+    source_plan = _source_plan(config, report)
+    samples: dict[str, list[PlannedSample]] = {split: [] for split in SPLITS}
+    for planned in source_plan.samples:
+        samples[_split_of(planned, config=config)].append(planned)
+    for planned_of_split in samples.values():
+        _check_keys(planned_of_split, report=report)
+    num_leaked = _check_leaks(samples, config=config, report=report)
+    drawn = f"drawn by a hash of the subject with seed {config.split_seed}"
+    official = "the source's own lists; where it has none, " + drawn
+    rule = (
+        f"{source_plan.grouping_rule}; split: {official if config.splits == 'official' else drawn}"
+    )
+    return BuildPlan(
+        descriptions=source_plan.descriptions,
+        samples={split: planned for split, planned in samples.items() if planned},
+        grouping_rule=rule,
+        num_leaked_subjects=num_leaked,
+        fingerprint=_fingerprint(config, samples=samples),
+    )
+
+
+def _source_plan(config: BuildConfig, report: BuildReport) -> SourcePlan:
+    if config.source not in SOURCES:
+        close = difflib.get_close_matches(config.source, SOURCES, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(
+            f"source={config.source}: there is no such source.{hint} "
+            f"Sources: {', '.join(sorted(SOURCES))}."
+        )
+    return SOURCES[config.source](config, report)
+
+
+def _split_of(planned: PlannedSample, *, config: BuildConfig) -> str:
+    if config.splits == "official" and planned.split is not None:
+        return planned.split
+    return split_of_subject(
+        planned.source,
+        subject=planned.subject,
+        seed=config.split_seed,
+        validation_fraction=config.validation_fraction,
+        test_fraction=config.test_fraction,
+    )
+
+
+def _check_keys(samples: list[PlannedSample], *, report: BuildReport) -> None:
+    """Report samples that would get one key, naming both files; only the first stays."""
+    first: dict[str, PlannedSample] = {}
+    for planned in list(samples):
+        known = first.setdefault(planned.key, planned)
+        if known is not planned:
+            samples.remove(planned)
+            report.add(
+                InputProblem(
+                    "two files with one key",
+                    f"{known.where} and {planned.where}: both would be {planned.key}. "
+                    "Rename one of them, and its mask, in folder and lists.",
+                )
+            )
+
+
+def _check_leaks(
+    samples: dict[str, list[PlannedSample]], *, config: BuildConfig, report: BuildReport
+) -> int:
+    """Count known subjects that lie in several splits; refuse or note them as `leaks` says."""
+    splits_of: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    for split, planned_of_split in samples.items():
+        for planned in planned_of_split:
+            # An unknown subject is its own image; the same image in two splits still is a leak.
+            name = planned.subject if planned.subject_is_known else planned.key
+            splits_of[planned.source, name].setdefault(split, planned.where)
+    leaked = {name: splits for name, splits in splits_of.items() if len(splits) > 1}
+    for (source, subject), splits in leaked.items():
+        if config.leaks == "report":
+            report.note("subjects in more than one split")
+            continue
+        files = ", ".join(f"{where} in {split}" for split, where in splits.items())
+        report.add(
+            InputProblem(
+                "subject in more than one split",
+                f"{source}, subject {subject}: {files}. Mend the lists, draw the splits anew with "
+                "splits=subject, or keep it with leaks=report.",
+            )
+        )
+    return len(leaked)
+
+
+def _fingerprint(config: BuildConfig, *, samples: dict[str, list[PlannedSample]]) -> str:
+    digest = hashlib.sha256(json.dumps(config.content_options(), sort_keys=True).encode())
+    digest.update(f"format {FORMAT_VERSION}".encode())
+    for split, planned_of_split in samples.items():
+        for planned in planned_of_split:
+            digest.update(f"\n{split}/{planned.key}/{planned.fingerprint}".encode())
+    return digest.hexdigest()
+
+
+def _finished_build(config: BuildConfig, *, plan: BuildPlan) -> dict[str, Manifest] | None:
+    """Return the manifests of the same build at `output`; None where it is free."""
+    storage = Storage(config.output)
+    if storage.is_empty():
+        return None
+    fields = read_corpus_file(config.output)
+    if fields and fields.get("fingerprint") == plan.fingerprint and not config.overwrite:
+        return {split: read_manifest(join_url(config.output, name=split)) for split in plan.samples}
+    if not config.overwrite:
+        what = "another build" if fields else "other files, or a build that was cut short"
+        raise ValueError(
+            f"{config.output}: holds {what}. Give another output, or replace it with overwrite=true."
+        )
+    return None
+
+
+def read_corpus_file(url: str) -> dict[str, Any] | None:
+    """Return what `corpus.json` at `url` says, or None where there is none.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    storage = Storage(url)
+    try:
+        return json.loads(storage.read(CORPUS_NAME))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError as error:
+        where = storage.shown(CORPUS_NAME)
+        raise ValueError(f"{where}: is no JSON ({error}). Build the corpora again.") from error
+
+
+@contextlib.contextmanager
+def _staging(output: str) -> Iterator[str]:
+    """Give the URL to build at, and put a finished build in its place.
+
+    On a disk that is a folder beside `output`, so that nothing is seen, and nothing of an older
+    build lost, before all is well. Elsewhere renaming would copy everything, so the older build
+    is removed first.
+    """
+    storage = Storage(output)
+    if not storage.is_local:
+        storage.remove()
+        yield output
+        return
+    final = Path(storage.folder)
+    staged = Storage(f"{storage.folder}.partial")
+    staged.remove()
+    try:
+        yield staged.folder
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(staged.folder, final)
+    finally:
+        staged.remove()
+
+
+@contextlib.contextmanager
+def _writing_guard(output: str) -> Iterator[None]:
+    """Turn the system's errors about `output` into one that says what to do."""
+    remedies = {
+        errno.ENOSPC: "The disk is full: free some space, or give another output.",
+        errno.EDQUOT: "The quota is used up: free some space, or give another output.",
+        errno.EFBIG: "A file grew too large: lower max_shard_megabytes, or lift the limit.",
+        errno.EROFS: "The disk is read-only: give another output.",
+        errno.EACCES: "Writing is not allowed here: give another output, or mend the rights.",
+        errno.EPERM: "Writing is not allowed here: give another output, or mend the rights.",
+    }
+    try:
+        yield
+    except OSError as error:
+        remedy = remedies.get(error.errno or 0, "Give another output.")
+        raise OSError(f"{output}: cannot be written ({error}). {remedy}") from error
+
+
+def _write_splits(
+    config: BuildConfig, plan: BuildPlan, *, report: BuildReport, url: str
+) -> dict[str, Manifest]:
+    manifests = {}
+    for split, planned_of_split in plan.samples.items():
+        with CorpusWriter(
+            join_url(url, name=split),
+            split=split,
+            sources=plan.descriptions,
+            max_samples_per_shard=config.max_samples_per_shard,
+            max_shard_bytes=config.max_shard_megabytes * 2**20,
+        ) as writer:
+            for planned in tqdm(planned_of_split, desc=split, unit="image", disable=None):
+                sample = _read(planned, report=report)
+                # Once it is refused, the rest is only read, so that one report names everything.
+                if sample is not None and report.num_problems <= config.max_skipped_samples:
+                    writer.write(sample)
+            if report.num_problems <= config.max_skipped_samples:
+                manifests[split] = writer.finish()
+    num_written = sum(manifest.num_samples for manifest in manifests.values())
+    if report.num_problems > config.max_skipped_samples or num_written == 0:
+        raise _refusal(config, report, what="found while reading")
+    return manifests
+
+
+def _read(planned: PlannedSample, *, report: BuildReport) -> UltrasoundSample | None:
+    try:
+        sample = planned.read()
+    except InputProblem as problem:
+        report.add(problem)
+        return None
+    except ValueError as error:
+        report.add(InputProblem("unreadable or unsupported file", str(error)))
+        return None
+    if not sample.objects:
+        report.note("images without an object")
+    if not sample.origin.subject_is_known:
+        report.note("images whose subject is unknown")
+    return sample
+
+
+def _refusal(config: BuildConfig, report: BuildReport, *, what: str) -> ValueError:
+    if report.num_problems <= config.max_skipped_samples:
+        return ValueError(
+            f"source={config.source}: gives no image to train on. "
+            "Check root and the lists of the training split."
+        )
+    return ValueError(
+        f"{report.num_problems} problems {what}; max_skipped_samples="
+        f"{config.max_skipped_samples} allows no more. Nothing was built.\n"
+        f"{report.describe_problems()}"
+    )
+
+
+def _corpus_fields(
+    config: BuildConfig, plan: BuildPlan, *, report: BuildReport, manifests: dict[str, Manifest]
+) -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "splits": {split: manifest.content_hash for split, manifest in manifests.items()},
+        "grouping_rule": plan.grouping_rule,
+        "num_leaked_subjects": plan.num_leaked_subjects,
+        "skipped": report.problems_by_kind(),
+        "notes": dict(sorted(report.notes.items())),
+        "options": config.content_options(),
+        "fingerprint": plan.fingerprint,
+    }
+
+
+def _log_outcome(
+    config: BuildConfig, *, manifests: dict[str, Manifest], report: BuildReport
+) -> None:
+    for split, manifest in manifests.items():
+        _logger.info(
+            "%s: %d images with %d objects in %d shards",
+            join_url(config.output, name=split),
+            manifest.num_samples,
+            manifest.num_objects,
+            len(manifest.shards),
+        )
+    for what, count in sorted(report.notes.items()):
+        _logger.info("%s: %d", what, count)
+    if report.num_problems:
+        _logger.warning("%d samples left out:\n%s", report.num_problems, report.describe_problems())

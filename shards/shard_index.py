@@ -1,0 +1,47 @@
+"""`SHARD.index`: where each sample of a shard lies, so that one is read with one request.
+
+48 bytes a sample, little-endian, in the order of the tar, without a header: offset and length of
+the sample's members in the tar (headers and padding included), and the sha256 of these bytes.
+"""
+
+import hashlib
+
+import numpy as np
+
+INDEX_RECORD = np.dtype([("offset", "<u8"), ("length", "<u8"), ("digest", "u1", (32,))])
+
+
+def digest_bytes(content: bytes) -> np.ndarray:
+    """Return the sha256 as 32 numbers, the form in which the index holds it."""
+    return np.frombuffer(hashlib.sha256(content).digest(), dtype=np.uint8)
+
+
+def pack_index(records: list[tuple[int, int, np.ndarray]]) -> bytes:
+    """Return the file of (offset, length, digest) records."""
+    return np.array(records, dtype=INDEX_RECORD).tobytes()
+
+
+def parse_index(content: bytes, *, num_samples: int, num_bytes: int, where: str) -> np.ndarray:
+    """Return the records of an index file.
+
+    Args:
+        content: The whole file.
+        num_samples: What the manifest promises.
+        num_bytes: Size of the shard, beyond which no sample can lie.
+        where: Name for messages.
+
+    Raises:
+        ValueError: The file does not fit the manifest.
+    """
+    if len(content) != num_samples * INDEX_RECORD.itemsize:
+        raise ValueError(
+            f"{where}: has {len(content)} bytes; {num_samples} samples need "
+            f"{num_samples * INDEX_RECORD.itemsize}. Copy it again, or build the corpus again."
+        )
+    records = np.frombuffer(content, dtype=INDEX_RECORD)
+    if ((records["offset"] + records["length"]) > num_bytes).any():
+        raise ValueError(
+            f"{where}: points behind the end of its shard ({num_bytes} bytes). "
+            "Copy it again, or build the corpus again."
+        )
+    return records

@@ -1,0 +1,44 @@
+"""What a source is to the builder: a plan of samples that can be read one by one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..build_report import BuildReport
+from ..config import BuildConfig
+from ..manifest import SourceDescription
+from ..sample import UltrasoundSample
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedSample:
+    """A sample that the source promises; its pixels have not been touched."""
+
+    key: str
+    source: str
+    subject: str
+    subject_is_known: bool
+    split: str | None
+    """`train`, `validation` or `test` by the source's own lists; None where it has none."""
+
+    where: str
+    """The file, for messages."""
+
+    fingerprint: str
+    """Changes when the files behind the sample change."""
+
+    read: Callable[[], UltrasoundSample]
+    """Reads it; raises `ValueError` (or `InputProblem`) naming file and remedy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourcePlan:
+    """All that a source has to give, samples of one dataset next to each other."""
+
+    descriptions: tuple[SourceDescription, ...]
+    samples: tuple[PlannedSample, ...]
+    grouping_rule: str
+    """How subjects are told from each other, in words, for `corpus.json`."""
+
+
+SourceFactory = Callable[[BuildConfig, BuildReport], SourcePlan]
+"""A source: from its options to its plan. Problems go into the report, all of them."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .objectives import object_losses
     from .presets import PRESETS
     from .pretrained_weights import WeightsReport, load_weights
+    from .prompt_simulation import SimulatedPrompt, error_clicks, simulate_prompt
     from .prompts import ImageFeatures, MaskPrediction, Prompts
     from .segmenter import Segmenter
 
@@ -51,17 +52,20 @@ _MODULE_OF_NAME = {
     "SamArchitecture": "config",
     "SamusArchitecture": "config",
     "Segmenter": "segmenter",
+    "SimulatedPrompt": "prompt_simulation",
     "UnetArchitecture": "config",
     "WeightsReport": "pretrained_weights",
     "architecture_from_dict": "building",
     "architecture_to_dict": "building",
     "build_from_architecture": "building",
     "build_segmenter": "building",
+    "error_clicks": "prompt_simulation",
     "find_checkpoint": "checkpoint_folder",
     "freeze": "freezing",
     "load_segmenter": "checkpoint_reading",
     "load_weights": "pretrained_weights",
     "object_losses": "objectives",
+    "simulate_prompt": "prompt_simulation",
     "verify_complete": "checkpoint_folder",
     "write_base_record": "checkpoint_folder",
     "write_complete_marker": "checkpoint_folder",
@@ -81,17 +85,20 @@ __all__ = [
     "SamArchitecture",
     "SamusArchitecture",
     "Segmenter",
+    "SimulatedPrompt",
     "UnetArchitecture",
     "WeightsReport",
     "architecture_from_dict",
     "architecture_to_dict",
     "build_from_architecture",
     "build_segmenter",
+    "error_clicks",
     "find_checkpoint",
     "freeze",
     "load_segmenter",
     "load_weights",
     "object_losses",
+    "simulate_prompt",
     "verify_complete",
     "write_base_record",
     "write_complete_marker",

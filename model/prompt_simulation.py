@@ -6,8 +6,8 @@ Axis names used in this file:
     row, column                  of the framed image, in pixels
     coarse_row, coarse_column    of the logits, which may be smaller than the framed image
 
-Coordinates are (x, y) in framed pixels. The centre of the upper left pixel is (0.5, 0.5), and a box
-runs along the outer edges of the pixels that it holds.
+Coordinates are (x, y) in framed pixels. The centre of the upper left pixel is (0, 0), and a box
+runs along the outer edges of the pixels that it holds, half a pixel beyond their centres.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class SimulatedPrompt:
 
 @dataclass(frozen=True, kw_only=True)
 class _Box:
-    """Outer pixel edges of a region; `x1` and `y1` lie past its last column and row."""
+    """Columns and rows of a region; `x1` and `y1` come after its last ones, as in a slice."""
 
     x0: int
     y0: int
@@ -104,7 +104,7 @@ def error_clicks(
     counts = places[:, -1]
     picked = (draws * counts).to(torch.int32).clamp(max=counts - 1)
     chosen = (places <= picked[:, None]).sum(1).clamp(max=rows * columns - 1)
-    points = torch.stack([chosen % columns, chosen // columns], dim=1).float() + 0.5
+    points = torch.stack([chosen % columns, chosen // columns], dim=1).float()
     labels = wanted.gather(1, chosen[:, None]).long()
     return points[:, None], labels
 
@@ -137,14 +137,12 @@ def _draw_clicks(
 
 
 def _tight_box(mask: np.ndarray) -> _Box | None:
-    """Return the outer edges of the foreground, or None for an empty mask."""
+    """Return the smallest box around the foreground, or None for an empty mask."""
     rows = np.flatnonzero(mask.any(axis=1))
     if len(rows) == 0:
         return None
     columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
-    return _Box(
-        x0=int(columns[0]), y0=int(rows[0]), x1=int(columns[-1]) + 1, y1=int(rows[-1]) + 1
-    )
+    return _Box(x0=int(columns[0]), y0=int(rows[0]), x1=int(columns[-1]) + 1, y1=int(rows[-1]) + 1)
 
 
 def _widened(box: _Box, shape: tuple[int, ...], *, fraction: float) -> _Box:
@@ -167,7 +165,7 @@ def _random_pixels(
     candidates = np.flatnonzero(region)
     chosen = candidates[generator.integers(0, len(candidates), size=count)]
     rows, columns = np.divmod(chosen, region.shape[1])
-    return np.stack([columns, rows], axis=1).astype(np.float32) + np.float32(0.5)
+    return np.stack([columns, rows], axis=1).astype(np.float32)
 
 
 def _jittered_corners(
@@ -179,7 +177,7 @@ def _jittered_corners(
 ) -> Float[np.ndarray, "corner 2"]:
     """Return the upper left and lower right corner with every side shifted on its own.
 
-    The box stays in the image and keeps a side of at least one pixel.
+    The box stays in the image and keeps sides of at least one pixel.
     """
     rows, columns = shape
     limits = np.array([columns, rows])
@@ -188,4 +186,4 @@ def _jittered_corners(
     corners += generator.uniform(-1.0, 1.0, size=(2, 2)) * reach
     first = np.clip(corners[0], 0, limits - 1)
     last = np.clip(np.maximum(corners[1], first + 1), 1, limits)
-    return np.stack([first, last]).astype(np.float32)
+    return np.stack([first, last]).astype(np.float32) - np.float32(0.5)

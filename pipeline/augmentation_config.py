@@ -90,7 +90,7 @@ class AugmentationConfig:
         )
         self._refuse_unless(self.min_object_pixels >= 1, "min_object_pixels", "at least 1")
 
-    def _refuse_unless(self, holds: bool, name: str, expected: str) -> None:  # noqa: FBT001
+    def _refuse_unless(self, holds: bool, name: str, expected: str) -> None:
         if not holds:
             raise ValueError(
                 f"augmentation.{name} is {getattr(self, name)}; it must be {expected}."

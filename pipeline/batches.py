@@ -17,14 +17,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from model import Framing, PromptSimulationConfig, Prompts
-from shards import Corpus, StreamPlan
+from model import Framing, Prompts, PromptSimulationConfig
+from shards import Corpus
 from shards.sample_stream import (
     MicroBatchSampler,
     SampleStream,
     StreamLoader,
     make_stream_loader,
 )
+from shards.stream_plan import StreamPlan
 
 from .augmentation_config import AugmentationConfig
 from .training_sample import TrainingSample, TrainingTransform
@@ -113,7 +114,7 @@ def collate(samples: Sequence[TrainingSample]) -> TrainingBatch:
     )
 
 
-def make_training_loader(
+def make_training_loader(  # noqa: PLR0913 -- where data, model and place in the group meet
     *,
     corpora: Sequence[Corpus],
     plan: StreamPlan,

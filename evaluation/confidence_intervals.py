@@ -8,12 +8,14 @@ as much as their subjects.
 Axis names used in this file:
     row        one evaluation record
     subject    one subject, with all its rows
+    column     one measured quantity
     replicate  one resampled mean
+    bound      lower and upper end of an interval
 """
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -21,8 +23,11 @@ from jaxtyping import Float, Int
 from .config import DEFAULT_BOOTSTRAP, BootstrapOptions
 from .records import EvaluationRecord
 
-DRAWS_AT_ONCE = 4_000_000
-"""Subjects drawn before they are summed; bounds memory, not the result's accuracy."""
+DRAWS_AT_ONCE = 500_000
+"""Subjects drawn before they are summed: bounds memory, and stays within the caches."""
+
+NO_SPREAD = 1e-12
+"""Replicates that differ by less are one value; a correction for skew has nothing to hold on to."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,17 +73,34 @@ def bootstrap_mean(
         subjects: Whom each row is about, in the order of `values`.
         options: Number of resamples, confidence, method and seed.
     """
-    sums, counts = _sum_by_subject(np.asarray(values, dtype=np.float64), np.asarray(subjects))
-    num_rows, num_subjects = int(counts.sum()), len(sums)
-    mean = float(sums.sum() / num_rows) if num_rows else math.nan
-    lower = upper = math.nan
-    if num_subjects > 1 and options.num_resamples > 0:
-        replicates = _resampled_means(sums, counts=counts, options=options)
-        quantiles = _quantiles_to_read(replicates, sums=sums, counts=counts, options=options)
-        lower, upper = (float(bound) for bound in np.quantile(replicates, quantiles))
-    return Interval(
-        mean=mean, lower=lower, upper=upper, num_rows=num_rows, num_subjects=num_subjects
-    )
+    return bootstrap_means({"value": values}, subjects=subjects, options=options)["value"]
+
+
+def bootstrap_means(
+    values: Mapping[str, np.ndarray],
+    *,
+    subjects: Sequence[str] | np.ndarray,
+    options: BootstrapOptions = DEFAULT_BOOTSTRAP,
+) -> dict[str, Interval]:
+    """Return the interval of several columns; those measurable on the same rows share the draws.
+
+    Args:
+        values: Columns by name, one number a row; NaN rows are left out of their column.
+        subjects: Whom each row is about.
+        options: Number of resamples, confidence, method and seed.
+    """
+    labels = np.asarray(subjects)
+    columns = {name: np.asarray(column, dtype=np.float64) for name, column in values.items()}
+    alike: dict[bytes, list[str]] = {}
+    for name, column in columns.items():
+        alike.setdefault(np.packbits(np.isfinite(column)).tobytes(), []).append(name)
+    intervals: dict[str, Interval] = {}
+    for names in alike.values():
+        is_measured = np.isfinite(columns[names[0]])
+        together = np.stack([columns[name][is_measured] for name in names], axis=1)
+        found = _intervals(together, subjects=labels[is_measured], options=options)
+        intervals.update(zip(names, found, strict=True))
+    return {name: intervals[name] for name in values}
 
 
 def paired_bootstrap_difference(
@@ -122,50 +144,88 @@ def paired_bootstrap_difference(
     )
 
 
-def _sum_by_subject(values: np.ndarray, subjects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each subject's sum and number of measurable rows, subjects without one left out."""
-    is_measured = np.isfinite(values)
-    _, subject_of_row = np.unique(subjects[is_measured], return_inverse=True)
+def _intervals(
+    values: Float[np.ndarray, "row column"], *, subjects: np.ndarray, options: BootstrapOptions
+) -> list[Interval]:
+    """Return the interval of every column of a table without NaN."""
+    num_rows, num_columns = values.shape
+    _, subject_of_row = np.unique(subjects, return_inverse=True)
     counts = np.bincount(subject_of_row).astype(np.float64)
-    sums = np.bincount(subject_of_row, weights=values[is_measured])
-    return sums, counts
+    means = values.mean(axis=0) if num_rows else np.full(num_columns, math.nan)
+    # Deviations from the mean: columns without spread then have replicates without rounding noise.
+    deviations = np.stack(
+        [
+            np.bincount(subject_of_row, weights=values[:, at] - means[at], minlength=len(counts))
+            for at in range(num_columns)
+        ],
+        axis=1,
+    )
+    bounds = np.full((num_columns, 2), math.nan)
+    if len(counts) > 1 and options.num_resamples > 0:
+        replicates = _resampled_means(deviations, counts=counts, options=options)
+        bounds = np.array(
+            [
+                _bounds(
+                    replicates[:, at], deviations=deviations[:, at], counts=counts, options=options
+                )
+                for at in range(num_columns)
+            ]
+        )
+    return [
+        Interval(
+            mean=float(mean),
+            lower=float(mean + lower),
+            upper=float(mean + upper),
+            num_rows=num_rows,
+            num_subjects=len(counts),
+        )
+        for mean, (lower, upper) in zip(means, bounds, strict=True)
+    ]
 
 
 def _resampled_means(
-    sums: np.ndarray, *, counts: np.ndarray, options: BootstrapOptions
-) -> np.ndarray:
-    """Return the mean over rows of each draw of as many subjects as there are."""
+    deviations: Float[np.ndarray, "subject column"],
+    *,
+    counts: Float[np.ndarray, " subject"],
+    options: BootstrapOptions,
+) -> Float[np.ndarray, "replicate column"]:
+    """Return the mean deviation over the rows of each draw of as many subjects as there are."""
     generator = np.random.default_rng(options.seed)
-    num_subjects = len(sums)
-    sum_and_count = sums + 1j * counts  # one gather fetches both
+    num_subjects = len(counts)
+    sums_and_counts = np.column_stack([deviations, counts])
     at_once = max(1, DRAWS_AT_ONCE // num_subjects)
-    replicates = np.empty(options.num_resamples)
+    replicates = np.empty((options.num_resamples, deviations.shape[1]))
     for start in range(0, options.num_resamples, at_once):
-        stop = min(start + at_once, options.num_resamples)
-        drawn = generator.integers(num_subjects, size=(stop - start, num_subjects), dtype=np.int32)
-        totals = sum_and_count[drawn].sum(axis=1)
-        replicates[start:stop] = totals.real / totals.imag
+        size = min(at_once, options.num_resamples - start)
+        drawn = generator.integers(num_subjects, size=(size, num_subjects))
+        drawn += np.arange(size)[:, None] * num_subjects
+        times_drawn = np.bincount(drawn.ravel(), minlength=size * num_subjects)
+        totals = times_drawn.reshape(size, num_subjects).astype(np.float64) @ sums_and_counts
+        replicates[start : start + size] = totals[:, :-1] / totals[:, -1:]
     return replicates
 
 
-def _quantiles_to_read(
-    replicates: np.ndarray, *, sums: np.ndarray, counts: np.ndarray, options: BootstrapOptions
-) -> tuple[float, float]:
-    """Return which quantiles of the replicates bound the interval."""
+def _bounds(
+    replicates: Float[np.ndarray, " replicate"],
+    *,
+    deviations: Float[np.ndarray, " subject"],
+    counts: Float[np.ndarray, " subject"],
+    options: BootstrapOptions,
+) -> Float[np.ndarray, " bound"]:
+    """Return the interval's ends, as deviations from the mean."""
     tail = (1.0 - options.confidence) / 2.0
-    if options.method == "percentile" or np.ptp(replicates) == 0:
-        return tail, 1.0 - tail
-    from scipy.stats import norm  # noqa: PLC0415
+    quantiles = np.array([tail, 1.0 - tail])
+    left_out = -deviations / (counts.sum() - counts)  # mean deviation without each subject
+    spread = left_out - left_out.mean()
+    share_below = float(np.mean(replicates < 0) + 0.5 * np.mean(replicates == 0))
+    if options.method == "bca" and np.ptp(replicates) > NO_SPREAD and 0 < share_below < 1:
+        from scipy.stats import norm  # noqa: PLC0415
 
-    mean = sums.sum() / counts.sum()
-    share_below = np.mean(replicates < mean) + 0.5 * np.mean(replicates == mean)
-    bias = norm.ppf(share_below)
-    left_out = (sums.sum() - sums) / (counts.sum() - counts)
-    deviation = left_out.mean() - left_out
-    acceleration = np.sum(deviation**3) / (6.0 * np.sum(deviation**2) ** 1.5)
-    shifted = bias + norm.ppf([tail, 1.0 - tail])
-    lower, upper = norm.cdf(bias + shifted / (1.0 - acceleration * shifted))
-    return float(lower), float(upper)
+        bias = norm.ppf(share_below)
+        acceleration = -np.sum(spread**3) / (6.0 * np.sum(spread**2) ** 1.5)
+        shifted = bias + norm.ppf(quantiles)
+        quantiles = norm.cdf(bias + shifted / (1.0 - acceleration * shifted))
+    return np.quantile(replicates, quantiles)
 
 
 def _object_of(record: EvaluationRecord) -> tuple[str, str, int, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .confidence_intervals import Interval, bootstrap_mean
+from .confidence_intervals import Interval, bootstrap_means
 from .config import DEFAULT_BOOTSTRAP, BootstrapOptions
 from .records import EvaluationRecord, column
 
@@ -146,20 +146,17 @@ def summarise_stratum(
     values["detection_rate"] = np.where(has_reference, is_detected, np.nan)
     values["miss_rate"] = np.where(has_reference, ~has_answer, np.nan)
     values["false_positive_rate"] = np.where(has_reference, np.nan, has_answer)
-    subjects = subject_labels(records)
+    labels, subjects = np.unique(subject_labels(records), return_inverse=True)
     is_unknown = ~column(records, "subject_is_known").astype(bool)
+    measurable = {name: values[name] for name in METRICS if np.isfinite(values[name]).any()}
     return Stratum(
         num_rows=len(records),
         num_images=len({(record.source, record.key) for record in records}),
-        num_subjects=len(set(subjects)),
-        num_unknown_subjects=len(set(subjects[is_unknown])),
+        num_subjects=len(labels),
+        num_unknown_subjects=len(np.unique(subjects[is_unknown])),
         num_misses=int((has_reference & ~has_answer).sum()),
         num_false_positives=int((~has_reference & has_answer).sum()),
-        metrics={
-            name: bootstrap_mean(values[name], subjects=subjects, options=bootstrap)
-            for name in METRICS
-            if np.isfinite(values[name]).any()
-        },
+        metrics=bootstrap_means(measurable, subjects=subjects, options=bootstrap),
     )
 
 

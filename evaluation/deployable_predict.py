@@ -138,7 +138,9 @@ class Segmenter:
         original_size: tuple[int, int],
     ) -> np.ndarray:
         """Return the logits (prompt, row, column) of framed prompts on the image's own grid."""
-        inputs = {**features, "points": points, "point_labels": labels}
+        index = np.zeros(len(points), dtype=np.int64)
+        prompts = {"image_index": index, "points": points, "point_labels": labels}
+        inputs = {**features, **prompts}
         wanted = {node.name for node in self._decoder.get_inputs()}
         used = {name: value for name, value in inputs.items() if name in wanted}
         low_resolution = np.asarray(self._decoder.run(["logits"], used)[0])
@@ -335,9 +337,9 @@ def unframe_logits(
     logits: np.ndarray, original_size: tuple[int, int], preprocessing: dict[str, Any]
 ) -> np.ndarray:
     """Return the decoder's logits (row, column) on the grid of the original image."""
-    if preprocessing["fit"] == "letterbox":
-        side = preprocessing["input_size"]
-        rows, columns = framed_size(original_size, preprocessing)
+    side = preprocessing["input_size"]
+    rows, columns = framed_size(original_size, preprocessing)
+    if (rows, columns) != (side, side):
         logits = _resize(logits, side, side)[:rows, :columns]
     return _resize(logits, *original_size)
 

@@ -7,7 +7,7 @@ its tags say why. MLflow is imported where it is used: it costs more than a seco
 """
 
 import logging
-import math
+import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,13 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from shards import Corpus
-
-from .confidence_intervals import paired_bootstrap_difference
 from .deployable_folder import PREPROCESSING_FILE, RUNTIME_REQUIREMENTS
 from .deployable_predict import read_preprocessing, verify_checksums
 from .deployable_predictor import DeployablePredictor
 from .evaluate import evaluate_corpus
+from .promotion import HeldOutResult, Promotion, decide_promotion
 from .records import EvaluationRecord, read_records, write_records
 
 if TYPE_CHECKING:
@@ -39,35 +37,6 @@ PYFUNC_REQUIREMENTS = ("mlflow-skinny", "pandas", *RUNTIME_REQUIREMENTS)
 """What loading a version as pyfunc needs; downloading its folder needs `mlflow-skinny` only."""
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeldOutResult:
-    """What a deployable reached on a held-out corpus."""
-
-    corpus: Corpus
-    protocol: str
-    records: Sequence[EvaluationRecord]
-
-    @property
-    def records_file(self) -> str:
-        """Name under which the rows are kept with a version, the same for the same question."""
-        digest = self.corpus.manifest.content_hash.removeprefix("sha256:")[:16]
-        return f"records-{digest}-{self.protocol}.parquet"
-
-    @property
-    def mean_dice(self) -> float:
-        """Mean over the rows that could be measured."""
-        measured = [row.dice for row in self.records if math.isfinite(row.dice)]
-        return math.fsum(measured) / len(measured) if measured else math.nan
-
-
-@dataclass(frozen=True, kw_only=True)
-class Promotion:
-    """Whether a version becomes champion, and why."""
-
-    is_champion: bool
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,43 +89,6 @@ def register_deployable(
     return Registration(name=name, version=version, promotion=promotion)
 
 
-def decide_promotion(
-    challenger: Sequence[EvaluationRecord], champion_rows: Sequence[EvaluationRecord], *, champion: str
-) -> Promotion:
-    """Say whether the challenger beats the champion beyond chance, and put it into words.
-
-    Args:
-        challenger: Rows of the new version.
-        champion_rows: Rows of the present champion on the same corpus and protocol.
-        champion: Its version, for the words.
-    """
-    paired = paired_bootstrap_difference(challenger, champion_rows)
-    difference = paired.difference
-    figures = (
-        f"mean Dice difference {difference.mean:+.4f} "
-        f"[{difference.lower:+.4f}, {difference.upper:+.4f}] on {difference.num_rows} objects"
-    )
-    if paired.num_only_in_first or paired.num_only_in_second:
-        return Promotion(
-            is_champion=False,
-            reason=f"not comparable with champion version {champion}: "
-            f"{paired.num_only_in_first + paired.num_only_in_second} objects have one row only",
-        )
-    if difference.lower > 0:
-        return Promotion(is_champion=True, reason=f"beats version {champion}: {figures}")
-    if math.isnan(difference.lower):
-        return Promotion(
-            is_champion=False,
-            reason=f"cannot be told from champion version {champion}: {figures}; an interval needs "
-            "at least two subjects",
-        )
-    return Promotion(
-        is_champion=False,
-        reason=f"does not beat champion version {champion}: {figures}; the lower bound must be "
-        "above 0",
-    )
-
-
 def pull_deployable(reference: str, *, tracking_uri: str, destination: Path) -> Path:
     """Download a version and return its deployable folder.
 
@@ -181,8 +113,8 @@ def pull_deployable(reference: str, *, tracking_uri: str, destination: Path) -> 
     found = sorted(Path(downloaded).glob(f"artifacts/*/{PREPROCESSING_FILE}"))
     if not found:
         raise ValueError(
-            f"{reference} at {tracking_uri} holds no deployable of samuspretrain. Register one with "
-            "launchers/export_deployable.py register_as=NAME."
+            f"{reference} at {tracking_uri} holds no deployable of samuspretrain. "
+            "launchers/export_deployable.py register_as=NAME registers one."
         )
     return found[0].parent
 
@@ -204,3 +136,142 @@ def _registry(tracking_uri: str) -> Iterator["MlflowClient"]:
         raise ValueError(f"The registry at {tracking_uri} answers: {message}") from error
     finally:
         mlflow.set_tracking_uri(previous)  # pyright: ignore[reportArgumentType] -- None unsets it
+
+
+def _check_address(tracking_uri: str) -> None:
+    """Raise at once where no server listens; MLflow itself would try for minutes."""
+    address = urlsplit(tracking_uri)
+    if address.scheme not in ("http", "https"):
+        return
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        socket.create_connection((address.hostname or "", port), timeout=5).close()
+    except OSError as error:
+        raise ConnectionError(
+            f"tracking_uri={tracking_uri}: no server answers there ({error}). Start it, or give "
+            "sqlite:///FILE for a local registry."
+        ) from error
+
+
+def _champion(client: "MlflowClient", name: str) -> "ModelVersion | None":
+    """Return the version under the alias, or None if there is no model or no alias yet."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    try:
+        return client.get_model_version_by_alias(name, CHAMPION)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def _records_of(
+    client: "MlflowClient", champion: "ModelVersion", *, result: HeldOutResult, tracking_uri: str
+) -> list[EvaluationRecord]:
+    """Return the champion's rows on the corpus of `result`; measure and keep them if need be."""
+    run_id = str(champion.run_id)
+    kept = {Path(entry.path).name for entry in client.list_artifacts(run_id, "evaluation")}
+    with tempfile.TemporaryDirectory() as scratch:
+        if result.records_file in kept:
+            path = client.download_artifacts(run_id, f"evaluation/{result.records_file}", scratch)
+            return read_records(Path(path))
+        _logger.info(
+            "champion version %s has no rows on %s: it is evaluated first",
+            champion.version,
+            result.corpus.url,
+        )
+        folder = pull_deployable(
+            f"models:/{champion.name}/{champion.version}",
+            tracking_uri=tracking_uri,
+            destination=Path(scratch),
+        )
+        rows = evaluate_corpus(
+            DeployablePredictor(folder),
+            result.corpus,
+            protocol=result.protocol,
+            model_name=f"{champion.name} version {champion.version}",
+        )
+        _keep_records(client, run_id, rows=rows, name=result.records_file)
+    return rows
+
+
+def _keep_records(
+    client: "MlflowClient", run_id: str, *, rows: Sequence[EvaluationRecord], name: str
+) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / name
+        write_records(path, rows)
+        client.log_artifact(run_id, str(path), "evaluation")
+
+
+def _add_version(
+    client: "MlflowClient", folder: Path, *, name: str, result: HeldOutResult, promotion: Promotion
+) -> str:
+    """Store the folder and its rows in a run of their own, and return the version's number."""
+    import mlflow  # noqa: PLC0415
+
+    tags = {
+        "manifest_hash": result.corpus.manifest.content_hash,
+        "protocol": result.protocol,
+        "mean_dice": f"{result.mean_dice:.6f}",
+        "num_rows": str(len(result.records)),
+        "decision": promotion.reason,
+    }
+    with mlflow.start_run(
+        experiment_id=_experiment(client, mlflow.get_tracking_uri()), run_name=name, tags=tags
+    ) as run:
+        mlflow.log_metric("mean_dice", result.mean_dice)
+        _keep_records(client, run.info.run_id, rows=result.records, name=result.records_file)
+        logged = mlflow.pyfunc.log_model(
+            name="deployable",
+            python_model=str(Path(__file__).with_name("registry_model.py")),
+            artifacts={"deployable": str(folder.resolve())},
+            signature=_signature(),
+            input_example=_input_example(),
+            pip_requirements=list(PYFUNC_REQUIREMENTS),
+            registered_model_name=name,
+        )
+    version = str(logged.registered_model_version)
+    for key, value in tags.items():
+        client.set_model_version_tag(name, version, key, value)
+    return version
+
+
+def _experiment(client: "MlflowClient", tracking_uri: str) -> str:
+    """Return the experiment of deployables; a local database keeps their files beside itself."""
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is not None:
+        return str(found.experiment_id)
+    location = None
+    if tracking_uri.startswith("sqlite:///"):
+        database = Path(tracking_uri.removeprefix("sqlite:///")).absolute()
+        location = (database.parent / "mlflow-artifacts" / EXPERIMENT).as_uri()
+    return client.create_experiment(EXPERIMENT, artifact_location=location)
+
+
+def _input_example() -> dict[str, Any]:
+    """Return one grey image and one click, as `registry_model` documents them."""
+    import numpy as np  # noqa: PLC0415
+
+    return {
+        "images": np.zeros((1, 16, 16, 3), dtype=np.uint8),
+        "image_index": np.zeros(1, dtype=np.int64),
+        "points": np.full((1, 1, 2), 8.0),
+        "point_labels": np.ones((1, 1), dtype=np.int64),
+    }
+
+
+def _signature() -> Any:  # noqa: ANN401 -- a class of MLflow, which is imported here only
+    """Return the tensors that `registry_model` takes and gives; -1 stands for any length."""
+    import numpy as np  # noqa: PLC0415
+    from mlflow.models import ModelSignature  # noqa: PLC0415
+    from mlflow.types.schema import Schema, TensorSpec  # noqa: PLC0415
+
+    inputs = [
+        TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3), "images"),
+        TensorSpec(np.dtype(np.int64), (-1,), "image_index"),
+        TensorSpec(np.dtype(np.float64), (-1, -1, 2), "points"),
+        TensorSpec(np.dtype(np.int64), (-1, -1), "point_labels"),
+    ]
+    masks = TensorSpec(np.dtype(np.uint8), (-1, -1, -1), "masks")
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema([masks]))

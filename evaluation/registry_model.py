@@ -38,7 +38,9 @@ class DeployableModel(PythonModel):
         image_index = np.asarray(model_input["image_index"])
         is_unknown = (image_index < 0) | (image_index >= len(images))
         if is_unknown.any():
-            raise ValueError(f"image_index {image_index[is_unknown]} names none of {len(images)} images.")
+            raise ValueError(
+                f"image_index {image_index[is_unknown]} names none of {len(images)} images."
+            )
         masks = np.zeros((len(image_index), *images.shape[1:3]), dtype=np.uint8)
         for index in np.unique(image_index):
             asked = np.flatnonzero(image_index == index)

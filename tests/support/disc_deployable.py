@@ -87,6 +87,7 @@ def _decoder(radius: float, num_channels: int) -> onnx.ModelProto:
         "decoder",
         [
             helper.make_tensor_value_info("embedding", TensorProto.FLOAT, embedding_shape),
+            helper.make_tensor_value_info("image_index", TensorProto.INT64, ["prompt"]),
             helper.make_tensor_value_info("points", TensorProto.FLOAT, ["prompt", "point", 2]),
             helper.make_tensor_value_info("point_labels", TensorProto.INT64, ["prompt", "point"]),
         ],

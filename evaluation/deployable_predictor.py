@@ -1,0 +1,70 @@
+"""A deployable folder as a predictor, so that it is evaluated as any other model. No torch here."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .deployable_predict import Prompt, Segmenter
+from .image_prompt import ImagePrompt
+
+HALF_PIXEL = 0.5
+"""An `ImagePrompt` puts the first pixel's centre at (0.5, 0.5), `predict.py` at (0, 0)."""
+
+
+class DeployablePredictor:
+    """Answers prompts with the ONNX graphs of a folder, one image at a time."""
+
+    def __init__(self, folder: Path, *, num_threads: int | None = None) -> None:
+        """Open the folder.
+
+        Args:
+            folder: What `export_deployable` wrote.
+            num_threads: Threads of a prediction; None leaves it to onnxruntime.
+
+        Raises:
+            ValueError: The folder is damaged, or of a newer format.
+            FileNotFoundError: The folder or a file of it is missing.
+        """
+        self.segmenter = Segmenter(folder, num_threads=num_threads)
+        self._threshold = float(self.segmenter.preprocessing["threshold_logit"])
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether the model takes no prompts; a prompted one is all that is exported so far."""
+        return False
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Categories of an automatic model: none."""
+        return ()
+
+    def predict(
+        self, images: Sequence[np.ndarray], prompts: Sequence[Sequence[ImagePrompt]]
+    ) -> list[np.ndarray]:
+        """Return logits "prompt row column" for each image, such that 0 is the threshold."""
+        return [
+            self._answer(image, questions) for image, questions in zip(images, prompts, strict=True)
+        ]
+
+    def predict_automatic(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Refuse: a prompted model does not answer by category."""
+        raise ValueError(
+            f"{self.segmenter.folder} answers prompts and cannot segment {len(images)} images "
+            "without any. Choose a protocol that gives prompts."
+        )
+
+    def _answer(self, image: np.ndarray, questions: Sequence[ImagePrompt]) -> np.ndarray:
+        if not questions:
+            return np.empty((0, *image.shape[:2]), dtype=np.float32)
+        prompts = [_prompt_of(question) for question in questions]
+        return self.segmenter.logits(image, prompts=prompts) - np.float32(self._threshold)
+
+
+def _prompt_of(question: ImagePrompt) -> Prompt:
+    box = question.box
+    return Prompt(
+        points=[(x - HALF_PIXEL, y - HALF_PIXEL) for x, y in question.points],
+        labels=question.point_labels,
+        box=None if box is None else [value - HALF_PIXEL for value in box],
+    )

@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from .objective_config import ObjectiveConfig
     from .objectives import object_losses
     from .presets import PRESETS
-    from .pretrained_weights import WeightsReport, load_weights
+    from .pretrained_weights import load_weights, tensors_to_store
     from .prompt_simulation import SimulatedPrompt, error_clicks, simulate_prompt
     from .prompts import ImageFeatures, MaskPrediction, Prompts
     from .segmenter import Segmenter
+    from .weights_report import WeightsReport
 
 _MODULE_OF_NAME = {
     "Architecture": "config",
@@ -54,7 +55,7 @@ _MODULE_OF_NAME = {
     "Segmenter": "segmenter",
     "SimulatedPrompt": "prompt_simulation",
     "UnetArchitecture": "config",
-    "WeightsReport": "pretrained_weights",
+    "WeightsReport": "weights_report",
     "architecture_from_dict": "building",
     "architecture_to_dict": "building",
     "build_from_architecture": "building",
@@ -66,6 +67,7 @@ _MODULE_OF_NAME = {
     "load_weights": "pretrained_weights",
     "object_losses": "objectives",
     "simulate_prompt": "prompt_simulation",
+    "tensors_to_store": "pretrained_weights",
     "verify_complete": "checkpoint_folder",
     "write_base_record": "checkpoint_folder",
     "write_complete_marker": "checkpoint_folder",
@@ -99,6 +101,7 @@ __all__ = [
     "load_weights",
     "object_losses",
     "simulate_prompt",
+    "tensors_to_store",
     "verify_complete",
     "write_base_record",
     "write_complete_marker",

@@ -8,6 +8,7 @@ A folder `step-00012000/` holds `architecture.json`, `weights.safetensors`, and 
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ BASE = "base.json"
 COMPLETE = "COMPLETE"
 CHECKPOINTS = "checkpoints"
 BEST = "BEST"
+
+STEP_FOLDER = re.compile(r"step-(\d+)")
 
 COMPLETE_FORMAT_VERSION = 1
 
@@ -190,14 +193,18 @@ def _best_checkpoint(checkpoints: Path) -> Path | None:
 
 
 def _latest_checkpoint(checkpoints: Path) -> Path:
-    folders = sorted((path for path in checkpoints.iterdir() if path.is_dir()), reverse=True)
-    for folder in folders:
+    steps = {
+        int(found[1]): path
+        for path in checkpoints.iterdir()
+        if (found := STEP_FOLDER.fullmatch(path.name)) and path.is_dir()
+    }
+    for _, folder in sorted(steps.items(), reverse=True):
         if is_complete(folder):
             return folder
         logger.warning("%s: passed over, it was not written to its end.", folder)
     raise ValueError(
-        f"{checkpoints}: no complete checkpoint among {len(folders)} folders. Let the run write "
-        "one first, or choose another run."
+        f"{checkpoints}: no complete checkpoint among {len(steps)} step-* folders. Let the run "
+        "write one first, or choose another run."
     )
 
 

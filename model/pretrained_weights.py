@@ -1,0 +1,264 @@
+"""Loads weights into a segmenter, with an account of every tensor, or refuses the whole file.
+
+A tensor is loaded as it is; or resized, which only relative positions of global blocks are; or
+new: in the model but not in the file, because this variant adds it; or refused: an error. What
+applies is decided by the type of the module that owns the tensor, and by shapes.
+"""
+
+import difflib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from .checkpoint_folder import (
+    ARCHITECTURE,
+    AVERAGED_WEIGHTS,
+    BASE,
+    WEIGHTS,
+    BaseFile,
+    find_base,
+    find_checkpoint,
+    read_base_record,
+    read_json,
+    sha256_of_file,
+    verify_complete,
+)
+from .config import SamArchitecture
+from .presets import PRESETS
+from .published_layouts import (
+    OFFICIAL_FILES,
+    OWN_LAYOUT,
+    Layout,
+    describe_encoder,
+    recognise_layout,
+    translate_name,
+)
+from .segmenter import Segmenter
+from .tensor_file import read_tensors, unwrap_tensors
+from .tensor_matching import (
+    NOT_IN_MODEL,
+    is_added_to_sam,
+    is_added_to_samus,
+    kind_of_owner,
+    match_tensors,
+)
+from .weights_report import WeightsError, WeightsReport
+
+_logger = logging.getLogger(__name__)
+
+_NUM_NAMED = 5
+"""How many tensors an error message names before it only counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """Tensors under this package's names, and where they are from."""
+
+    origin: str
+    layout: Layout
+    title: str
+    tensors: dict[str, Tensor]
+    base: BaseFile | None = None
+    from_base: frozenset[str] = frozenset()
+
+
+def load_weights(
+    segmenter: Segmenter,
+    source: str | Path | Mapping[str, object],
+    *,
+    base: Path | None = None,
+    use_ema: bool = True,
+) -> WeightsReport:
+    """Load published weights, a checkpoint or a state dict; all of it, or nothing.
+
+    Args:
+        segmenter: Gets the weights, in its own number format.
+        source: A file (`.pth` of SAM or published SAMUS, `.safetensors`), a checkpoint or run
+            folder, or a state dict. A wrapping dict and a `module.` prefix are taken off.
+        base: Where the base file of a checkpoint folder lies, if not where it was.
+        use_ema: Take a checkpoint's averaged weights where it has them.
+
+    Raises:
+        WeightsError: Some tensor of the file or of the segmenter is unexplained.
+    """
+    found = _read_source(segmenter, source, base=base, use_ema=use_ema)
+    matching = match_tensors(segmenter, found.tensors)
+    resized, refused = set(matching.resized), matching.refused
+    new = tuple(name for name in matching.missing if _may_be_new(segmenter, name, found.layout))
+    report = WeightsReport(
+        origin=found.origin,
+        layout=found.layout.name,
+        title=found.title,
+        loaded=tuple(name for name in matching.values if name not in resized),
+        resized=matching.resized,
+        new=new,
+        new_kinds=tuple(sorted({kind_of_owner(segmenter, name=name) for name in new})),
+        refused=refused,
+        base=found.base,
+        from_base=found.from_base,
+    )
+    lacking = [name for name in matching.missing if name not in set(new)]
+    if refused or lacking:
+        raise WeightsError(
+            _explain_misfit(segmenter, found=found, refused=refused, lacking=lacking),
+            report=replace(report, loaded=(), resized=(), new=()),
+        )
+    segmenter.load_state_dict(matching.values, strict=False)
+    _logger.info("%s", report.summary())
+    return report
+
+
+def tensors_to_store(
+    segmenter: Segmenter, *, from_base: frozenset[str] = frozenset()
+) -> dict[str, Tensor]:
+    """Return what `weights.safetensors` must hold: all but what the base file gives unchanged.
+
+    Args:
+        segmenter: Unwrapped, with its weights whole on this rank.
+        from_base: `WeightsReport.from_base`. A frozen tensor that is not in it (an unused head of
+            a model without a base, an adapter that another run trained) is stored as well.
+    """
+    frozen = {name for name, weight in segmenter.named_parameters() if not weight.requires_grad}
+    left_out = frozen & from_base
+    return {name: value for name, value in segmenter.state_dict().items() if name not in left_out}
+
+
+def _read_source(
+    segmenter: Segmenter,
+    source: str | Path | Mapping[str, object],
+    *,
+    base: Path | None,
+    use_ema: bool,
+) -> _Source:
+    if isinstance(source, Mapping):
+        tensors = unwrap_tensors(source, origin="the state dict").tensors
+        return _interpret(segmenter, tensors, origin="the state dict")
+    path = Path(source)
+    if path.is_dir():
+        return _read_checkpoint(segmenter, find_checkpoint(path), base=base, use_ema=use_ema)
+    return _read_file(segmenter, path)
+
+
+def _read_file(segmenter: Segmenter, path: Path) -> _Source:
+    if path.name in (WEIGHTS, AVERAGED_WEIGHTS) and (path.parent / BASE).is_file():
+        raise ValueError(
+            f"{path}: a part of a checkpoint whose frozen tensors are in another file. Give the "
+            f"folder {path.parent} instead."
+        )
+    found = _interpret(segmenter, read_tensors(path).tensors, origin=str(path))
+    sha256 = sha256_of_file(path)
+    official = OFFICIAL_FILES.get(sha256)
+    record = BaseFile(sha256=sha256, file_name=path.name, layout=found.layout.name, path=path)
+    return replace(
+        found,
+        title=official.title if official else found.title,
+        base=record,
+        from_base=frozenset(found.tensors),
+    )
+
+
+def _read_checkpoint(
+    segmenter: Segmenter, folder: Path, *, base: Path | None, use_ema: bool
+) -> _Source:
+    """Merge a checkpoint's base file, its weights and, if asked for, their moving average."""
+    averaged = use_ema and (folder / AVERAGED_WEIGHTS).is_file()
+    parts = [WEIGHTS, AVERAGED_WEIGHTS] if averaged else [WEIGHTS]
+    verify_complete(folder, names={ARCHITECTURE, BASE, *parts})
+    own: dict[str, Tensor] = {}
+    for part in parts:
+        own |= read_tensors(folder / part).tensors
+    record = read_base_record(folder)
+    tensors, base_file = own, None
+    if record is not None:
+        below = _read_file(segmenter, find_base(folder, record=record, explicit=base))
+        tensors, base_file = {**below.tensors, **own}, below.base
+    described = read_json(folder / ARCHITECTURE)
+    model = described.get("preset") or described.get("kind")
+    return _Source(
+        origin=str(folder),
+        layout=OWN_LAYOUT,
+        title=f"{model}, {'the moving average of ' if averaged else ''}a checkpoint",
+        tensors=tensors,
+        base=base_file,
+        from_base=frozenset(tensors.keys() - own.keys()),
+    )
+
+
+def _interpret(segmenter: Segmenter, tensors: dict[str, Tensor], *, origin: str) -> _Source:
+    """Find out of which layout a state dict is, and give its tensors the names they have here."""
+    if tensors.keys() <= segmenter.state_dict().keys():
+        return _Source(origin=origin, layout=OWN_LAYOUT, title=OWN_LAYOUT.title, tensors=tensors)
+    layout = recognise_layout(tensors)
+    size = describe_encoder(tensors)
+    if layout is None or not layout.is_readable:
+        guess = "no layout that is known here" if layout is None else f"{layout.title}, {size}"
+        raise ValueError(
+            f"{origin}: looks like {guess}; its names are like {min(tensors)!r}. "
+            f"{_describe(segmenter)} takes SAM's or SAMUS's published layout, or what "
+            "this package wrote. Nothing was loaded."
+        )
+    named = {translate_name(name): value for name, value in tensors.items()}
+    return _Source(origin=origin, layout=layout, title=f"{layout.title} {size}", tensors=named)
+
+
+def _may_be_new(segmenter: Segmenter, name: str, layout: Layout) -> bool:
+    if layout.name == "sam":
+        return is_added_to_sam(segmenter, name=name)
+    return layout.name == "samus" and is_added_to_samus(segmenter, name=name)
+
+
+def _explain_misfit(
+    segmenter: Segmenter, *, found: _Source, refused: Mapping[str, str], lacking: Sequence[str]
+) -> str:
+    theirs, ours = (
+        describe_encoder(tensors) for tensors in (found.tensors, segmenter.state_dict())
+    )
+    if theirs != ours:
+        return (
+            f"{found.origin}: looks like {found.title}, but this model is {_describe(segmenter)}. "
+            f"{_remedy(segmenter, found.tensors)} Nothing was loaded."
+        )
+    known = segmenter.state_dict()
+    problems = [
+        f"{name} {reason}{_nearest(name, known) if reason == NOT_IN_MODEL else ''}"
+        for name, reason in list(refused.items())[:_NUM_NAMED]
+    ]
+    if len(refused) > _NUM_NAMED:
+        problems.append(f"and {len(refused) - _NUM_NAMED} more that do not fit")
+    if lacking:
+        problems.append(
+            f"{len(lacking)} tensors of the model are not in it, such as "
+            f"{', '.join(lacking[:_NUM_NAMED])}"
+        )
+    return (
+        f"{found.origin}: looks like {found.title}, but does not fit {_describe(segmenter)}: "
+        f"{'; '.join(problems)}. Every tensor has to be explained: take the file that belongs to "
+        "this model, or the model that the file was made with. Nothing was loaded."
+    )
+
+
+def _describe(segmenter: Segmenter) -> str:
+    return f"{segmenter.kind} {describe_encoder(segmenter.state_dict())}"
+
+
+def _remedy(segmenter: Segmenter, tensors: Mapping[str, Tensor]) -> str:
+    """Name the presets that a file's encoder fits, those of the same kind first."""
+    theirs = describe_encoder(tensors)
+    fitting = {
+        name: architecture
+        for name, architecture in PRESETS.items()
+        if isinstance(architecture, SamArchitecture)
+        and f"({architecture.width} wide, {architecture.depth} blocks)" in theirs
+    }
+    alike = [name for name in fitting if type(fitting[name]) is type(segmenter.architecture)]
+    choices = alike or list(fitting)
+    build = f"Build the preset {' or '.join(choices)}, or give" if choices else "Give"
+    return f"{build} a file that was made for this model."
+
+
+def _nearest(name: str, known: Mapping[str, Tensor]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" (nearest: {close[0]})" if close else ""

@@ -1,0 +1,161 @@
+"""Writing, finding and pruning a run's checkpoints. Reading the weights back is `model`'s.
+
+A folder `step-00012000/` is written under another name, COMPLETE last, and renamed: whatever
+interrupts it, the checkpoints before it stay as they were.
+"""
+
+import errno
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from model import BaseFile, write_base_record, write_complete_marker
+
+from .run_state import RunState
+
+_logger = logging.getLogger(__name__)
+
+_STEP_FOLDER = re.compile(r"step-(\d{8,})")
+
+ARCHITECTURE = "architecture.json"
+WEIGHTS = "weights.safetensors"
+OPTIMIZER = "optimizer.safetensors"
+AVERAGE = "ema.safetensors"
+BEST = "BEST"
+COMPLETE = "COMPLETE"
+
+
+def write_checkpoint(
+    checkpoints: Path,
+    *,
+    state: RunState,
+    base: BaseFile | None,
+    weights: Mapping[str, Tensor],
+    optimizer: Mapping[str, Tensor],
+    average: Mapping[str, Tensor] | None,
+) -> Path:
+    """Write `step-NNNNNNNN` whole or not at all, and return its folder.
+
+    Args:
+        checkpoints: The run's `checkpoints/`.
+        state: Where the run stands; its step names the folder.
+        base: The file that holds the frozen weights, or none where `weights` are all.
+        weights: Trainable parameters and persistent buffers.
+        optimizer: NAME.exp_avg and so on; empty before the first step.
+        average: The moving average of the trainable parameters, where there is one.
+
+    Raises:
+        OSError: The disk is full or not writable. What was written of this one is removed.
+    """
+    folder = checkpoints / f"step-{state.step:08d}"
+    aside = folder.with_suffix(".partial")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        _write_json(aside / ARCHITECTURE, state.identity.architecture)
+        _write_tensors(aside / WEIGHTS, weights)
+        _write_tensors(aside / OPTIMIZER, optimizer)
+        if average is not None:
+            _write_tensors(aside / AVERAGE, average)
+        if base is not None:
+            write_base_record(aside, base=base)
+        state.write(aside)
+        write_complete_marker(aside)
+        _flush_to_disk(aside)
+        if folder.exists():  # a torn or repeated one of the same step
+            shutil.rmtree(folder)
+        aside.rename(folder)
+    except Exception as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise _explain(error, folder=folder) from error
+    return folder
+
+
+def latest_checkpoint(checkpoints: Path) -> Path | None:
+    """Return the newest complete checkpoint; one that is not is passed over with a word."""
+    for folder in reversed(_step_folders(checkpoints)):
+        if _is_complete(folder):
+            return folder
+        _logger.warning(
+            "%s has no COMPLETE marker, so writing it was interrupted: passed over.", folder
+        )
+    return None
+
+
+def mark_best(checkpoints: Path, *, folder: Path) -> None:
+    """Let `checkpoints/BEST` name a checkpoint."""
+    aside = checkpoints / f"{BEST}.partial"
+    aside.write_text(folder.name + "\n", encoding="ascii")
+    aside.replace(checkpoints / BEST)
+
+
+def prune_checkpoints(checkpoints: Path, *, keep: int) -> None:
+    """Delete all but the newest `keep` complete checkpoints and the best one."""
+    marker = checkpoints / BEST
+    best = marker.read_text(encoding="ascii").strip() if marker.is_file() else None
+    complete = [folder for folder in _step_folders(checkpoints) if _is_complete(folder)]
+    for folder in complete[:-keep]:
+        if folder.name != best:
+            # Without its marker first, a half deleted folder can never pass for a whole one.
+            (folder / COMPLETE).unlink()
+            shutil.rmtree(folder)
+
+
+def drop_partial_checkpoints(checkpoints: Path) -> None:
+    """Delete what an earlier process left half written."""
+    for folder in checkpoints.glob("*.partial"):
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        else:
+            folder.unlink()
+
+
+def _step_folders(checkpoints: Path) -> list[Path]:
+    folders = [path for path in checkpoints.iterdir() if _STEP_FOLDER.fullmatch(path.name)]
+    return sorted(folders, key=lambda path: int(path.name.removeprefix("step-")))
+
+
+def _is_complete(folder: Path) -> bool:
+    return (folder / COMPLETE).is_file()
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(plain, path)
+
+
+def _flush_to_disk(folder: Path) -> None:
+    """Make the files durable before the rename that makes them visible."""
+    for path in (*folder.iterdir(), folder):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _explain(error: Exception, *, folder: Path) -> Exception:
+    """Return an error that says what to do; safetensors wraps the system's in one of its own."""
+    is_full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+    if is_full:
+        reason, remedy = "the disk is full", "Make room"
+    elif isinstance(error, OSError) or "SafetensorError" in type(error).__name__:
+        reason, remedy = str(error), "Make the folder writable"
+    else:
+        return error
+    return OSError(
+        f"{folder}: the checkpoint could not be written: {reason}. The checkpoints before it are "
+        f"intact. {remedy} and start the same command again; it resumes from the last one."
+    )

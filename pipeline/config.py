@@ -1,0 +1,350 @@
+"""Options of a pretraining run. This file, as every `config.py`, never imports torch."""
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from omegaconf import MISSING
+
+from model import ObjectiveConfig, PromptSimulationConfig
+
+from .augmentation_config import AugmentationConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSource:
+    """One corpus to train on."""
+
+    url: str
+    """Folder with `manifest.json`: a path or any fsspec URL (`s3://bucket/us30k/train`)."""
+
+    weight: float = 1.0
+    """How often each of its samples comes in an epoch: 2 is twice, 0.5 every second epoch."""
+
+
+@dataclass(kw_only=True)
+class RunConfig:
+    """Where the run lies, how long it is, and what makes it repeatable."""
+
+    name: str = MISSING
+    """Name of the run. Its folder is `run.root/run.name`; the same command finds its run again."""
+
+    root: str = "runs"
+    """Folder that holds the run folders, and the default MLflow database."""
+
+    fresh: bool = False
+    """Start anew: an earlier run of that name is moved aside to `NAME.previous-1`, never deleted.
+    Leave it out of a command that a scheduler repeats: it would begin anew each time."""
+
+    max_steps: int = 10_000
+    """Optimizer steps of the whole run; the cosine schedule ends there."""
+
+    max_minutes: float | None = None
+    """Time budget of the whole run, interruptions not counted; null for none. At its end the run
+    validates, saves and counts as finished. The number of steps then depends on the machine, so
+    two runs with a budget are not the same run twice; prefer `run.max_steps` where that matters."""
+
+    seed: int = 0
+    """Seed of first weights, sample order, augmentation and prompts."""
+
+    threads: int | None = None
+    """torch threads per process; null leaves what the launcher set (`accelerate launch` sets
+    `num_cpu_threads_per_process`). Results are bit for bit the same only for the same number."""
+
+    num_processes: int | None = None
+    """Processes the run must find, else it stops; null takes any number. Launchers have been seen
+    to start one process where two were asked for."""
+
+    log_every_steps: int = 10
+    """Distance of two rows in `metrics.jsonl`, in steps. A row holds the values of its own step."""
+
+    def __post_init__(self) -> None:
+        _refuse_unless(self.max_steps >= 1, "run.max_steps", self.max_steps, "at least 1")
+        _refuse_unless(
+            self.max_minutes is None or self.max_minutes > 0,
+            "run.max_minutes",
+            self.max_minutes,
+            "positive, or null",
+        )
+        _refuse_unless(self.seed >= 0, "run.seed", self.seed, "0 or more")
+        _refuse_unless(
+            self.log_every_steps >= 1, "run.log_every_steps", self.log_every_steps, "at least 1"
+        )
+        is_one_name = self.name not in {"", ".", ".."} and not set("/\\") & set(self.name)
+        _refuse_unless(is_one_name, "run.name", self.name, "a name without slashes")
+
+
+@dataclass(kw_only=True)
+class DataConfig:
+    """What is trained on, and how it is read."""
+
+    train: Any = MISSING
+    """Training corpora: one URL, or a list of `{url: URL, weight: NUMBER}`. On the command line:
+    `data.train=out/train` or `'data.train=[{url: a/train, weight: 2}, {url: b/train}]'`."""
+
+    validation: str | None = None
+    """Held-out corpus that is scored during training; null trains without validation."""
+
+    global_batch_size: int = 8
+    """Images per optimizer step, over all ranks: ranks x accumulation x micro-batch. Part of
+    the sample order, so it cannot change on resume."""
+
+    micro_batch_size: int = 4
+    """Images that one rank holds at once. Accumulation follows from it; it may change on resume."""
+
+    licences: list[str] | None = None
+    """Licences to train under; sources under other terms are left out. null takes all."""
+
+    shards_per_block: int = 8
+    """Shards that are shuffled together, and so held open together, by each worker."""
+
+    num_workers: int = 2
+    """Loader processes per rank; 0 reads in the training process. Any number gives the same
+    samples in the same order."""
+
+    max_objects_per_image: int = 4
+    """Objects asked about per image and step; of more, a seeded choice is taken."""
+
+    def __post_init__(self) -> None:
+        if self.train != MISSING:  # the schema itself is built before any value is known
+            self.train = _normalise_sources(self.train)
+        _refuse_unless(self.num_workers >= 0, "data.num_workers", self.num_workers, "0 or more")
+        sizes = ("global_batch_size", "micro_batch_size", "shards_per_block")
+        for name in (*sizes, "max_objects_per_image"):
+            value = getattr(self, name)
+            _refuse_unless(value >= 1, f"data.{name}", value, "at least 1")
+        if self.global_batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"data.global_batch_size={self.global_batch_size} is not a multiple of "
+                f"data.micro_batch_size={self.micro_batch_size}: choose two that divide."
+            )
+
+    @property
+    def sources(self) -> list[TrainSource]:
+        """The training corpora, however they were written."""
+        return self.train
+
+
+@dataclass(kw_only=True)
+class ModelConfig:
+    """Which segmenter is trained, and from what."""
+
+    preset: str = MISSING
+    """Name of an architecture, such as samus_tiny, samus_vit_b or unet_small."""
+
+    overrides: dict[str, Any] = field(default_factory=dict)
+    """Fields of the preset's architecture to change, such as `model.overrides.input_size=128`."""
+
+    base: str | None = None
+    """Pretrained SAM (or SAMUS) file. Its published parts are frozen, only the adapters and
+    branches train, and a checkpoint names the file by its sha256 instead of copying it. null trains
+    every parameter."""
+
+    categories: list[str] = field(default_factory=list)
+    """What an automatic segmenter (U-Net) answers, in this order; empty takes every category that
+    the training corpora annotate, sorted. Prompted segmenters have none."""
+
+
+@dataclass(kw_only=True)
+class OptimizerConfig:
+    """AdamW, its schedule, and what is done to gradients and weights around a step."""
+
+    peak_learning_rate: float = 1e-4
+    """Reached at the end of the warm-up, for the run's `data.global_batch_size`."""
+
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """After the warm-up: stay at the peak, or fall along a half cosine until `run.max_steps`."""
+
+    warmup_steps: int = 250
+    """Steps of linear rise from 0; optimizer steps, not micro-batches. 0 starts at the peak."""
+
+    final_fraction: float = 0.01
+    """Where the cosine ends, as a fraction of the peak."""
+
+    weight_decay: float = 0.01
+    """Decoupled decay of matrices and kernels; biases, norms and other vectors have none."""
+
+    beta1: float = 0.9
+    """Decay of the running mean of gradients."""
+
+    beta2: float = 0.999
+    """Decay of the running mean of squared gradients."""
+
+    clip_gradient_norm: float | None = 1.0
+    """Largest norm of all gradients together; null does not clip (the norm is logged anyway)."""
+
+    ema_decay: float | None = None
+    """Decay per step of an exponential moving average of the weights, such as 0.999; null keeps
+    none. Where it is kept, validation and evaluation use the average."""
+
+    def __post_init__(self) -> None:
+        rate = self.peak_learning_rate
+        _refuse_unless(
+            rate > 0 and math.isfinite(rate), "optimizer.peak_learning_rate", rate, "positive"
+        )
+        _refuse_unless(
+            self.warmup_steps >= 0, "optimizer.warmup_steps", self.warmup_steps, "0 or more"
+        )
+        _refuse_unless(
+            self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "0 or more"
+        )
+        for name in ("beta1", "beta2", "ema_decay"):
+            value = getattr(self, name)
+            is_decay = value is None or 0 <= value < 1
+            _refuse_unless(is_decay, f"optimizer.{name}", value, "in [0, 1)")
+        _refuse_unless(
+            0 <= self.final_fraction <= 1,
+            "optimizer.final_fraction",
+            self.final_fraction,
+            "in [0, 1]",
+        )
+        clip = self.clip_gradient_norm
+        _refuse_unless(
+            clip is None or clip > 0, "optimizer.clip_gradient_norm", clip, "positive, or null"
+        )
+
+
+@dataclass(kw_only=True)
+class CheckpointConfig:
+    """When the run is saved, and how much of it stays."""
+
+    every_steps: int = 500
+    """Distance of two checkpoints in steps. The end, a signal and a best score save as well."""
+
+    every_minutes: float | None = None
+    """Save also when this much time has passed since the last one; null goes by steps alone."""
+
+    keep: int = 2
+    """Newest checkpoints that stay, at least 2; the best one stays besides."""
+
+    def __post_init__(self) -> None:
+        _refuse_unless(
+            self.every_steps >= 1, "checkpoint.every_steps", self.every_steps, "at least 1"
+        )
+        _refuse_unless(
+            self.every_minutes is None or self.every_minutes > 0,
+            "checkpoint.every_minutes",
+            self.every_minutes,
+            "positive, or null",
+        )
+        _refuse_unless(self.keep >= 2, "checkpoint.keep", self.keep, "at least 2")
+
+
+@dataclass(kw_only=True)
+class ValidationConfig:
+    """How held-out shards are scored during training."""
+
+    every_steps: int | None = 500
+    """Distance of two validations in steps; null validates at the end alone."""
+
+    score: Literal["dice", "iou"] = "dice"
+    """Mean over objects that decides which checkpoint is the best; more is better."""
+
+    protocol: str = "published_click"
+    """How a prompted segmenter is asked: name of an evaluation protocol."""
+
+    batch_size: int = 4
+    """Images predicted at once."""
+
+    num_pictures: int = 4
+    """Held-out images drawn with prediction and reference at each validation; 0 draws none."""
+
+    def __post_init__(self) -> None:
+        _refuse_unless(
+            self.every_steps is None or self.every_steps >= 1,
+            "validation.every_steps",
+            self.every_steps,
+            "at least 1, or null",
+        )
+        _refuse_unless(self.batch_size >= 1, "validation.batch_size", self.batch_size, "at least 1")
+        _refuse_unless(
+            self.num_pictures >= 0, "validation.num_pictures", self.num_pictures, "0 or more"
+        )
+
+
+@dataclass(kw_only=True)
+class TrackingConfig:
+    """MLflow. `metrics.jsonl` in the run folder is written in any case, and is the truth."""
+
+    enabled: bool = True
+    """Whether the run is kept in MLflow as well."""
+
+    uri: str | None = None
+    """Tracking server or database; null is `sqlite:///RUN.ROOT/mlflow.db`."""
+
+    experiment: str = "pretraining"
+    """MLflow experiment that holds the run."""
+
+
+@dataclass(kw_only=True)
+class PretrainConfig:
+    """A pretraining run: what is trained, on what, how, for how long, and where it is kept."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of the forward pass; weights, optimizer and losses stay float32."""
+
+    activation_checkpointing: bool = False
+    """Compute the encoder's blocks again in the backward pass instead of keeping them: less
+    memory, about a third more time, the same numbers."""
+
+    num_error_clicks: int = 1
+    """Further passes of a prompted segmenter, each with one click in what it got wrong and its
+    own previous mask. The published SAMUS trains with 0."""
+
+    initialize_from: str | None = None
+    """Weights to start from, with a fresh optimizer: a run folder, a checkpoint folder, a published
+    file, or `models:/NAME@ALIAS`. A run that has a checkpoint of its own resumes from that."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    prompts: PromptSimulationConfig = field(default_factory=PromptSimulationConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+    def __post_init__(self) -> None:
+        _refuse_unless(
+            self.num_error_clicks >= 0, "num_error_clicks", self.num_error_clicks, "0 or more"
+        )
+        if self.optimizer.schedule == "cosine" and (
+            self.optimizer.warmup_steps >= self.run.max_steps
+        ):
+            raise ValueError(
+                f"optimizer.warmup_steps={self.optimizer.warmup_steps} leaves nothing of "
+                f"run.max_steps={self.run.max_steps} for the cosine: shorten the warm-up, or set "
+                "optimizer.schedule=constant."
+            )
+
+
+def _normalise_sources(train: Any) -> list[TrainSource]:  # noqa: ANN401 -- as the user wrote it
+    entries = [train] if isinstance(train, str | dict | TrainSource) else train
+    if not isinstance(entries, list) or not entries:
+        raise ValueError(
+            f"data.train is {train!r}: expected a URL, or a list of {{url: URL, weight: NUMBER}}."
+        )
+    return [_normalise_source(entry) for entry in entries]
+
+
+def _normalise_source(entry: Any) -> TrainSource:  # noqa: ANN401 -- as the user wrote it
+    if isinstance(entry, str):
+        entry = TrainSource(url=entry)
+    elif isinstance(entry, dict):
+        known = {one.name for one in dataclasses.fields(TrainSource)}
+        if "url" not in entry or set(entry) - known:
+            raise ValueError(f"data.train holds {entry}: expected the keys url and weight.")
+        entry = TrainSource(url=str(entry["url"]), weight=float(entry.get("weight", 1.0)))
+    if not isinstance(entry, TrainSource) or not entry.url:
+        raise ValueError(f"data.train holds {entry!r}: expected a URL or {{url: URL, weight: 1}}.")
+    if not (entry.weight > 0 and math.isfinite(entry.weight)):
+        raise ValueError(f"data.train gives {entry.url} weight {entry.weight}: must be positive.")
+    return entry
+
+
+def _refuse_unless(holds: bool, name: str, value: object, expected: str) -> None:
+    if not holds:
+        raise ValueError(f"{name} is {value}: it must be {expected}.")

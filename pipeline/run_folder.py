@@ -1,0 +1,202 @@
+"""The folder of a run: its lock, its record of what runs in it, and where things lie.
+
+RUN.ROOT/RUN.NAME/
+    config.yaml        every option, resolved
+    environment.json   versions, revision, devices, threads, corpora
+    status.json        running, finished, interrupted or failed, and how far; for people
+    metrics.jsonl      what was measured
+    checkpoints/       step-00001000/ ..., BEST
+    report/            pictures of validations
+    lock               held while a process writes to the run
+"""
+
+import dataclasses
+import fcntl
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import yaml
+
+from .config import PretrainConfig
+from .environment import describe_environment
+from .metric_log import MetricLog
+
+_logger = logging.getLogger(__name__)
+
+State = Literal["running", "finished", "interrupted", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStatus:
+    """What `status.json` says; for people and `list_runs`, never for resuming."""
+
+    state: State
+    step: int
+    max_steps: int
+    score_name: str | None = None
+    best_score: float | None = None
+    mlflow_run_id: str | None = None
+    message: str = ""
+    updated: float = 0.0
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFolder:
+    """Paths of a run."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of `step-*` checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def pictures(self) -> Path:
+        """Folder of validation pictures, one folder a step."""
+        return self.path / "report" / "pictures"
+
+    @property
+    def metrics(self) -> MetricLog:
+        """The run's `metrics.jsonl`."""
+        return MetricLog(self.path / "metrics.jsonl")
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """What the run ran on."""
+        return self.path / "environment.json"
+
+    def write_config(self, config: PretrainConfig) -> list[str]:
+        """Write the resolved options; return what differs from those of the run's last start."""
+        resolved = _plain(config)
+        before = _flatten(yaml.safe_load(self.config.read_text())) if self.config.exists() else None
+        self.config.write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
+        after = _flatten(resolved)
+        if before is None:
+            return []
+        return [
+            f"{name}: {before.get(name)} -> {after.get(name)}"
+            for name in sorted(before.keys() | after.keys())
+            if before.get(name) != after.get(name)
+        ]
+
+    def write_environment(self, *, facts: dict[str, Any]) -> None:
+        """Write versions, revision and machine, and what the run has found (`facts`)."""
+        content = describe_environment() | facts
+        self.environment.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+    def write_status(self, status: RunStatus) -> None:
+        """Write where the run stands, whole or not at all."""
+        stamped = dataclasses.replace(status, updated=time.time())
+        aside = self.path / "status.json.partial"
+        aside.write_text(json.dumps(dataclasses.asdict(stamped)) + "\n", encoding="utf-8")
+        aside.replace(self.path / "status.json")
+
+    def read_status(self) -> RunStatus | None:
+        """Return where the run stands; None where nothing was written, or nothing whole."""
+        try:
+            content = json.loads((self.path / "status.json").read_text(encoding="utf-8"))
+            return RunStatus(**content)
+        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, TypeError):
+            return None
+
+    def is_locked(self) -> bool:
+        """Say whether a process is writing to the run just now."""
+        try:
+            with (self.path / "lock").open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+
+@contextmanager
+def locked_run_folder(*, root: Path, name: str, fresh: bool) -> Iterator[RunFolder]:
+    """Make or find the run's folder and hold its lock for the length of a `with`.
+
+    Args:
+        root: Folder of runs.
+        name: The run.
+        fresh: Move an earlier run of that name aside first.
+
+    Raises:
+        RuntimeError: Another process writes to the run.
+        OSError: The folder cannot be made or written.
+    """
+    path = root / name
+    lock = _take_lock(path)
+    try:
+        if fresh and any(entry.name != "lock" for entry in path.iterdir()):
+            aside = _free_name(path)
+            path.rename(aside)
+            _logger.info("run.fresh=true: the earlier run was moved to %s.", aside)
+            lock.close()
+            lock = _take_lock(path)
+        (path / "checkpoints").mkdir(exist_ok=True)
+        yield RunFolder(path=path)
+    finally:
+        lock.close()
+
+
+def _take_lock(path: Path) -> IO[str]:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = (path / "lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise OSError(
+            f"The run folder {path} cannot be written: {error.strerror}. Choose another place "
+            "with run.root=FOLDER."
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.seek(0)
+        holder = lock.read().strip() or "another process"
+        lock.close()
+        raise RuntimeError(
+            f"{holder} is writing to the run {path}. Wait for it or stop it, or start another run "
+            "with run.name=NAME."
+        ) from error
+    lock.truncate(0)
+    lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+    lock.flush()
+    return lock
+
+
+def _free_name(path: Path) -> Path:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.previous-{number}")).exists():
+        number += 1
+    return aside
+
+
+def _plain(config: PretrainConfig) -> dict[str, Any]:
+    """Return the options as YAML can hold them: no tuples."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def _flatten(options: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in options.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and value:
+            flat |= _flatten(value, f"{name}.")
+        else:
+            flat[name] = value
+    return flat

@@ -1,0 +1,167 @@
+"""The segmenter of a run: built, loaded with what it starts from, frozen as it has to be."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from model import (
+    PRESETS,
+    BaseFile,
+    Segmenter,
+    UnetArchitecture,
+    architecture_to_dict,
+    build_segmenter,
+    freeze,
+    load_weights,
+)
+
+from .checkpoint import WEIGHTS
+from .config import PretrainConfig
+from .seeding import seed_first_weights
+
+REGISTRY_SCHEME = "models:/"
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedSegmenter:
+    """A segmenter that is ready to train or to take a checkpoint."""
+
+    segmenter: Segmenter
+    architecture: dict[str, Any]
+    """As `architecture.json` describes it."""
+
+    base: BaseFile | None
+    """The file that the parameters outside `saved_names` are from."""
+
+    saved_names: frozenset[str]
+    """State that a checkpoint holds: all of it, or all that is not the base's."""
+
+    def saved_state(self) -> dict[str, Tensor]:
+        """Return what a checkpoint holds of the segmenter."""
+        state = self.segmenter.state_dict()
+        return {name: state[name] for name in state if name in self.saved_names}
+
+    def load_saved_state(self, folder: Path) -> None:
+        """Take over the weights of a checkpoint of this very run."""
+        tensors = load_file(folder / WEIGHTS)
+        if set(tensors) != self.saved_names:
+            different = sorted(set(tensors) ^ self.saved_names)
+            raise ValueError(
+                f"{folder}: holds other weights than this run's: {len(different)} names differ, "
+                f"such as {different[0]}. Start another run from it with initialize_from=."
+            )
+        self.segmenter.load_state_dict(tensors, strict=False)
+
+
+def prepare_segmenter(config: PretrainConfig, *, categories: tuple[str, ...]) -> PreparedSegmenter:
+    """Build the segmenter with seeded weights, load `model.base`, and freeze by it.
+
+    Args:
+        config: The run.
+        categories: What the training corpora annotate, for a segmenter that answers by category.
+
+    Raises:
+        ValueError: The preset, an override or the base does not fit.
+        FileNotFoundError: There is no such base file.
+    """
+    overrides = _overrides(config, categories=categories)
+    seed_first_weights(config.run.seed)
+    segmenter = build_segmenter(config.model.preset, **overrides)
+    base, not_in_base = None, frozenset[str]()
+    if config.model.base is not None:
+        if segmenter.is_automatic:
+            raise ValueError(
+                f"model.base is given, but {config.model.preset} has no pretrained parts: leave it "
+                "out, or start from weights with initialize_from=."
+            )
+        report = load_weights(segmenter, Path(config.model.base))
+        base = report.base
+        not_in_base = frozenset([*report.new, *report.resized])
+    freeze(
+        segmenter,
+        has_base=base is not None,
+        uses_predicted_iou=config.objective.kind == "focal_dice_iou",
+    )
+    segmenter.set_activation_checkpointing(config.activation_checkpointing)
+    return PreparedSegmenter(
+        segmenter=segmenter,
+        architecture=architecture_to_dict(segmenter, preset=config.model.preset),
+        base=base,
+        saved_names=_saved_names(segmenter, has_base=base is not None, not_in_base=not_in_base),
+    )
+
+
+def initialize_segmenter(prepared: PreparedSegmenter, *, source: str) -> None:
+    """Load `initialize_from=` over the first weights; the optimizer stays fresh.
+
+    Raises:
+        ValueError: The weights do not fit, or differ from the base where it is frozen.
+    """
+    path = _download(source) if source.startswith(REGISTRY_SCHEME) else Path(source)
+    frozen = {
+        name: parameter.detach().clone()
+        for name, parameter in prepared.segmenter.named_parameters()
+        if prepared.base is not None and name not in prepared.saved_names
+    }
+    load_weights(prepared.segmenter, path)
+    present = dict(prepared.segmenter.named_parameters())
+    changed = [name for name, value in frozen.items() if not torch.equal(value, present[name])]
+    if changed:
+        raise ValueError(
+            f"initialize_from={source}: {len(changed)} parameters, such as {changed[0]}, differ "
+            "from model.base, which is frozen. Name the base that these weights were trained on, "
+            "or leave model.base out to train everything."
+        )
+    _logger.info("Weights are initialized from %s; the optimizer is fresh.", source)
+
+
+def _overrides(config: PretrainConfig, *, categories: tuple[str, ...]) -> dict[str, Any]:
+    overrides = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in config.model.overrides.items()
+    }
+    is_automatic = isinstance(PRESETS.get(config.model.preset), UnetArchitecture)
+    if config.model.categories and not is_automatic:
+        raise ValueError(
+            f"model.categories is given, but {config.model.preset} answers prompts and has none: "
+            "leave it out."
+        )
+    if is_automatic:
+        overrides["categories"] = tuple(config.model.categories) or categories
+    return overrides
+
+
+def _saved_names(
+    segmenter: Segmenter, *, has_base: bool, not_in_base: frozenset[str]
+) -> frozenset[str]:
+    """Name the parameters and persistent buffers that no base file can give back."""
+    state = segmenter.state_dict()
+    if not has_base:
+        return frozenset(state)
+    from_base = {
+        name
+        for name, parameter in segmenter.named_parameters()
+        if not parameter.requires_grad and name not in not_in_base
+    }
+    return frozenset(state) - from_base
+
+
+def _download(uri: str) -> Path:
+    """Fetch a registered model and return the folder that holds its weights."""
+    from mlflow.artifacts import download_artifacts  # noqa: PLC0415 -- takes seconds
+
+    folder = Path(download_artifacts(uri))
+    found = sorted(folder.rglob(WEIGHTS))
+    if not found:
+        raise ValueError(
+            f"initialize_from={uri}: the registered model holds no {WEIGHTS}, so it was exported "
+            "without its weights. Start from its run folder instead."
+        )
+    return found[0].parent

@@ -1,0 +1,189 @@
+"""The run in MLflow: a copy of `metrics.jsonl` and the run's files, for looking at.
+
+Rank 0 alone writes. Whatever MLflow does, training goes on: a failure is logged once per kind, and
+rows that could not be sent are sent with the next ones.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from .config import TrackingConfig
+from .metric_log import MetricRow
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+Result = TypeVar("Result")
+RunEnd = Literal["FINISHED", "FAILED", "KILLED"]
+
+RETRY_AFTER_SECONDS = 30.0
+"""After a failure MLflow is left alone for so long: a dead server costs a time-out each time."""
+
+_MAX_METRICS_PER_REQUEST = 1000
+_MAX_PARAMETERS_PER_REQUEST = 100
+_LONGEST_PARAMETER = 6000
+
+_logger = logging.getLogger(__name__)
+
+
+class Tracker:
+    """One MLflow run, or nothing at all where tracking is off or this is not rank 0."""
+
+    def __init__(self, config: TrackingConfig, *, root: Path, is_on: bool) -> None:
+        """Prepare to track; nothing is contacted yet.
+
+        Args:
+            config: Where MLflow is.
+            root: Folder of runs, which holds the default database and its artifacts.
+            is_on: Whether this process writes.
+        """
+        self._config = config
+        self._root = root.resolve()
+        self._is_on = is_on and config.enabled
+        self._client: MlflowClient | None = None
+        self._pending: list[MetricRow] = []
+        self._last_steps: dict[str, int] = {}
+        self._told: set[tuple[str, str]] = set()
+        self._silent_until = 0.0
+        self.run_id: str | None = None
+
+    @property
+    def uri(self) -> str:
+        """Tracking server or database."""
+        return self._config.uri or f"sqlite:///{self._root / 'mlflow.db'}"
+
+    def start(self, *, name: str, run_id: str | None, parameters: Mapping[str, Any]) -> None:
+        """Go on with a run, or begin one and log its parameters, once.
+
+        Args:
+            name: Name of a new run.
+            run_id: The run to go on with; another one is begun where MLflow has lost it.
+            parameters: Options by name.
+        """
+        if not self._is_on:
+            return
+        self._client = self._attempt("connect", self._connect)
+        if self._client is None:
+            return
+        if run_id is not None and self._attempt("go on", lambda: self._go_on(run_id)):
+            self.run_id = run_id
+            return
+        self._silent_until = 0.0  # a lost run is no outage
+        self.run_id = self._attempt("begin", lambda: self._begin(name, parameters))
+
+    def log_row(self, row: MetricRow) -> None:
+        """Send a row, and those before it that could not be sent."""
+        if row.step > self._last_steps.get(row.kind, -1) and self.run_id is not None:
+            self._pending.append(row)
+            self._attempt("log metrics", self._send_pending)
+
+    def log_file(self, path: Path, *, folder: str = "") -> None:
+        """Keep a file with the run."""
+        self._with_run(
+            "log a file",
+            lambda client, run_id: client.log_artifact(run_id, str(path), folder or None),
+        )
+
+    def log_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags, such as the hashes of the corpora."""
+
+        def send(client: "MlflowClient", run_id: str) -> None:
+            for key, value in tags.items():
+                client.set_tag(run_id, key, value)
+
+        self._with_run("set tags", send)
+
+    def end(self, status: RunEnd) -> None:
+        """Send what is pending and say how the run ended."""
+        self._silent_until = 0.0
+        if self._pending:
+            self._attempt("log metrics", self._send_pending)
+        self._with_run("end", lambda client, run_id: client.set_terminated(run_id, status))
+
+    def _connect(self) -> "MlflowClient":
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        # The defaults wait for minutes, and every step would wait with them.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        from mlflow import MlflowClient  # noqa: PLC0415 -- takes seconds
+
+        return MlflowClient(tracking_uri=self.uri)
+
+    def _go_on(self, run_id: str) -> bool:
+        assert self._client is not None
+        run = self._client.get_run(run_id)
+        self._last_steps = {
+            key.removeprefix("last_step."): int(value)
+            for key, value in run.data.tags.items()
+            if key.startswith("last_step.")
+        }
+        self._client.update_run(run_id, status="RUNNING")
+        return True
+
+    def _begin(self, name: str, parameters: Mapping[str, Any]) -> str:
+        from mlflow.entities import Param  # noqa: PLC0415 -- takes seconds
+
+        assert self._client is not None
+        experiment = self._client.get_experiment_by_name(self._config.experiment)
+        experiment_id = experiment.experiment_id if experiment else self._create_experiment()
+        run_id = self._client.create_run(experiment_id, run_name=name).info.run_id
+        pairs = [Param(key, str(value)[:_LONGEST_PARAMETER]) for key, value in parameters.items()]
+        for first in range(0, len(pairs), _MAX_PARAMETERS_PER_REQUEST):
+            chunk = pairs[first : first + _MAX_PARAMETERS_PER_REQUEST]
+            self._client.log_batch(run_id, params=chunk)
+        return run_id
+
+    def _create_experiment(self) -> str:
+        assert self._client is not None
+        artifacts = None
+        if self._config.uri is None:  # a database has no place for files: beside it
+            artifacts = (self._root / "mlartifacts").as_uri()
+        return self._client.create_experiment(self._config.experiment, artifact_location=artifacts)
+
+    def _send_pending(self) -> None:
+        from mlflow.entities import Metric, RunTag  # noqa: PLC0415 -- takes seconds
+
+        assert self._client is not None
+        assert self.run_id is not None
+        while self._pending:
+            row = self._pending[0]
+            metrics = [
+                Metric(name, value, int(row.time * 1000), row.step)
+                for name, value in row.values.items()
+            ]
+            # In one request with its metrics, the tag tells a resumed run what is there already.
+            tag = RunTag(f"last_step.{row.kind}", str(row.step))
+            for first in range(0, len(metrics), _MAX_METRICS_PER_REQUEST - 1):
+                chunk = metrics[first : first + _MAX_METRICS_PER_REQUEST - 1]
+                self._client.log_batch(self.run_id, metrics=chunk, tags=[tag])
+            self._pending.pop(0)
+
+    def _with_run(self, what: str, action: Callable[["MlflowClient", str], Result]) -> None:
+        client, run_id = self._client, self.run_id
+        if client is not None and run_id is not None:
+            self._attempt(what, lambda: action(client, run_id))
+
+    def _attempt(self, what: str, action: Callable[[], Result]) -> Result | None:
+        """Return what the action returns, or None after a failure, which is logged once a kind."""
+        if time.monotonic() < self._silent_until:
+            return None
+        try:
+            return action()
+        except Exception as error:  # nothing that MLflow does may stop a training
+            self._silent_until = time.monotonic() + RETRY_AFTER_SECONDS
+            kind = (what, type(error).__name__)
+            if kind not in self._told:
+                self._told.add(kind)
+                _logger.warning(
+                    "MLflow at %s: could not %s (%s: %s). Training goes on; metrics.jsonl has "
+                    "everything.",
+                    self.uri,
+                    what,
+                    type(error).__name__,
+                    str(error).splitlines()[0] if str(error) else "no message",
+                )
+            return None

@@ -1,0 +1,184 @@
+"""One micro-batch's forward pass, whole: encoding, every pass of prompts, losses.
+
+Engines hook only `forward` of the module they wrap. So everything that needs a gradient is in the
+`forward` of this one, and nothing calls `encode` or `decode` beside it while training.
+
+Axis names used in this file:
+    object   one annotated object of the micro-batch; of an automatic model, one image and category
+    image    images of the micro-batch
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from model import MaskPrediction, ObjectiveConfig, Prompts, Segmenter, error_clicks, object_losses
+
+from .batches import TrainingBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossTerms:
+    """What a micro-batch costs."""
+
+    total: Tensor
+    """To call backward on: this rank's share, scaled for the mean that the engine takes."""
+
+    sums: Mapping[str, Tensor]
+    """Each term summed over the images, without a graph; divided by the global batch size and
+    summed over micro-batches and ranks it is the loss of the step."""
+
+    num_masks: int
+    """Objects asked about, further passes not counted."""
+
+
+class TrainingStep(nn.Module):
+    """A segmenter and what it costs on a micro-batch.
+
+    The loss of a step is the mean over an image's objects, summed over the images and divided by
+    the global batch size: constants all, so that one process, several and accumulation agree.
+    """
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        *,
+        objective: ObjectiveConfig,
+        global_batch_size: int,
+        num_ranks: int,
+        precision: str = "float32",
+    ) -> None:
+        """Wrap a segmenter.
+
+        Args:
+            segmenter: What is trained.
+            objective: Loss terms and their weights.
+            global_batch_size: Images per optimizer step over all ranks.
+            num_ranks: The engine averages gradients over so many; the loss is scaled up by it.
+            precision: `float32`, or `bfloat16` for autocast in encoder and decoder.
+        """
+        super().__init__()
+        self.segmenter = segmenter
+        self._objective = objective
+        self._scale = num_ranks / global_batch_size
+        self._autocast_dtype = torch.bfloat16 if precision == "bfloat16" else None
+
+    def forward(self, batch: TrainingBatch) -> LossTerms:
+        """Return the loss terms of a micro-batch, each image encoded once.
+
+        Every rank makes the same passes and touches every trainable parameter, also where its
+        images hold no object.
+        """
+        if self.segmenter.is_automatic:
+            losses, weights = self._answer_categories(batch)
+        else:
+            losses, weights = self._answer_prompts(_with_stand_in(batch))
+        sums = {name: (weights * values).sum() for name, values in losses.items()}
+        return LossTerms(
+            total=sums["total"] * self._scale,
+            sums={name: value.detach() for name, value in sums.items()},
+            num_masks=int((weights > 0).sum()),
+        )
+
+    def _answer_prompts(self, batch: TrainingBatch) -> tuple[dict[str, Tensor], Tensor]:
+        """Ask about every object, then once more for each error click; passes count alike."""
+        with self._autocast(batch.images.device):
+            features = self.segmenter.encode(batch.images)
+        targets, prompts = batch.masks.float(), batch.prompts
+        num_passes = 1 + batch.error_click_draws.shape[1]
+        passes: list[dict[str, Tensor]] = []
+        for number in range(num_passes):
+            with self._autocast(batch.images.device):
+                prediction = self.segmenter.decode(features, prompts)
+            passes.append(self._losses(prediction, targets))
+            if number + 1 < num_passes:
+                draws = batch.error_click_draws[:, number]
+                prompts = _corrected(prompts, prediction, masks=batch.masks, draws=draws)
+        means = {name: sum(one[name] for one in passes) / num_passes for name in passes[0]}
+        return means, _share_of_image(batch)  # pyright: ignore[reportReturnType]
+
+    def _answer_categories(self, batch: TrainingBatch) -> tuple[dict[str, Tensor], Tensor]:
+        """Ask for every category; where a source does not annotate one, nothing is known."""
+        with self._autocast(batch.images.device):
+            prediction = self.segmenter(batch.images)
+        annotated = batch.annotated.float()
+        share = annotated / annotated.sum(dim=1, keepdim=True).clamp(min=1)
+        return self._losses(prediction, _union_by_category(batch)), share.flatten()
+
+    def _losses(self, prediction: MaskPrediction, targets: Tensor) -> dict[str, Tensor]:
+        return object_losses(prediction, targets=targets, config=self._objective)
+
+    def _autocast(self, device: torch.device) -> torch.autocast:
+        is_on = self._autocast_dtype is not None
+        return torch.autocast(device.type, dtype=self._autocast_dtype, enabled=is_on)
+
+
+def _with_stand_in(batch: TrainingBatch) -> TrainingBatch:
+    """Return the batch; one without objects gets an empty one, which `_share_of_image` weighs 0.
+
+    So the rank makes the same passes through the same parameters as the others.
+    """
+    if batch.image_index.shape[0]:
+        return batch
+    images, slots = batch.images, batch.prompts.points
+    num_slots = 1 if slots is None else slots.shape[1]
+    first_image = torch.zeros(1, dtype=torch.long, device=images.device)
+    prompts = Prompts(
+        image_index=first_image,
+        points=images.new_zeros((1, num_slots, 2)),
+        point_labels=torch.full((1, num_slots), -1, device=images.device),
+    )
+    return dataclasses.replace(
+        batch,
+        masks=torch.zeros((1, *images.shape[-2:]), dtype=torch.bool, device=images.device),
+        image_index=torch.full_like(first_image, _NO_IMAGE),
+        prompts=prompts,
+        error_click_draws=images.new_zeros((1, batch.error_click_draws.shape[1])),
+        category_index=torch.full_like(first_image, -1),
+    )
+
+
+_NO_IMAGE = -1
+
+
+def _share_of_image(batch: TrainingBatch) -> Tensor:
+    """Return 1 / (objects of its image) for every object, and 0 for a stand-in."""
+    is_real = batch.image_index != _NO_IMAGE
+    places = batch.image_index.clamp(min=0)
+    counts = torch.bincount(places, minlength=batch.images.shape[0])
+    return is_real.float() / counts[places].float()
+
+
+def _corrected(
+    prompts: Prompts, prediction: MaskPrediction, *, masks: Tensor, draws: Tensor
+) -> Prompts:
+    """Return the prompts of the next pass: one more click, and the mask as it is so far."""
+    logits = _best_candidate(prediction).detach().float()
+    points, labels = error_clicks(logits[:, 0], masks, draws)
+    if prompts.points is not None and prompts.point_labels is not None:
+        points = torch.cat([prompts.points, points], dim=1)
+        labels = torch.cat([prompts.point_labels, labels], dim=1)
+    return dataclasses.replace(prompts, points=points, point_labels=labels, mask_logits=logits)
+
+
+def _best_candidate(prediction: MaskPrediction) -> Tensor:
+    """Return the logits, object 1 row column, of the mask that the model rates highest."""
+    logits, rating = prediction.low_resolution_logits, prediction.predicted_iou
+    if logits.shape[1] == 1 or rating is None:
+        return logits[:, :1]
+    best = rating.argmax(dim=1)
+    return logits[torch.arange(len(best), device=logits.device), best][:, None]
+
+
+def _union_by_category(batch: TrainingBatch) -> Tensor:
+    """Return what each category covers, (image category) row column, image-major."""
+    num_images, num_categories = batch.annotated.shape
+    union = batch.images.new_zeros((num_images * num_categories, *batch.masks.shape[1:]))
+    is_known = batch.category_index >= 0
+    rows = batch.image_index * num_categories + batch.category_index
+    for row, mask in zip(rows[is_known].tolist(), batch.masks[is_known], strict=True):
+        union[row] = torch.maximum(union[row], mask.to(union.dtype))
+    return union

@@ -1,0 +1,93 @@
+"""The corpora of a run, opened and checked, and the order in which they are trained on."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from shards import Corpus, StreamPlan, StreamSource, open_corpus
+
+from .config import DataConfig
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """What a run trains on and is scored on."""
+
+    corpora: tuple[Corpus, ...]
+    plan: StreamPlan
+    validation: Corpus | None
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Every category that a training source annotates, sorted."""
+        return tuple(sorted({name for one in self.corpora for name in one.manifest.categories}))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What `environment.json` and MLflow remember of the corpora."""
+        corpora = [*self.corpora, *([self.validation] if self.validation else [])]
+        return {
+            one.url: {
+                "split": one.manifest.split,
+                "content_hash": one.manifest.content_hash,
+                "num_samples": one.num_samples,
+                "num_objects": one.manifest.num_objects,
+            }
+            for one in corpora
+        }
+
+
+def open_training_data(config: DataConfig, *, seed: int) -> TrainingData:
+    """Open every corpus of the run and plan the order of its samples.
+
+    Raises:
+        FileNotFoundError: A URL holds no corpus.
+        ValueError: A corpus is damaged, has no objects or none under the licences asked for, or the
+            validation corpus shares images with a training corpus.
+    """
+    corpora = tuple(_open(source.url, config=config) for source in config.sources)
+    if all(one.manifest.num_objects == 0 for one in corpora):
+        urls = ", ".join(one.url for one in corpora)
+        raise ValueError(f"data.train: no object in any image of {urls}: nothing to train on.")
+    plan = StreamPlan(
+        [
+            StreamSource(
+                content_hash=corpus.manifest.content_hash,
+                weight=source.weight,
+                samples_per_shard=corpus.samples_per_shard,
+            )
+            for corpus, source in zip(corpora, config.sources, strict=True)
+        ],
+        seed=seed,
+        shards_per_block=config.shards_per_block,
+    )
+    validation = None if config.validation is None else open_corpus(config.validation)
+    if validation is not None:
+        _check_validation(validation, corpora=corpora)
+    return TrainingData(corpora=corpora, plan=plan, validation=validation)
+
+
+def _open(url: str, *, config: DataConfig) -> Corpus:
+    corpus = open_corpus(url)
+    if config.licences is None:
+        return corpus
+    kept = corpus.select(licences=config.licences)
+    left_out = corpus.num_samples - kept.num_samples
+    _logger.info("%s: %d samples are left out by data.licences.", url, left_out)
+    return kept
+
+
+def _check_validation(validation: Corpus, *, corpora: tuple[Corpus, ...]) -> None:
+    if validation.manifest.num_objects == 0:
+        raise ValueError(
+            f"data.validation: {validation.url} holds no object to score. Give a split that has "
+            "some, or leave data.validation out."
+        )
+    trained_on = {shard.sha256 for one in corpora for shard in one.manifest.shards}
+    if any(shard.sha256 in trained_on for shard in validation.manifest.shards):
+        raise ValueError(
+            f"data.validation: {validation.url} shares shards with data.train: its scores would be "
+            "those of images seen in training. Give the validation split."
+        )

@@ -87,11 +87,27 @@ class SelfAttention(nn.Module):
         num_windows, height, width, tripled = qkv.shape
         split = qkv.reshape(num_windows, height * width, 3, self.num_heads, -1)
         queries, keys, values = split.permute(2, 0, 3, 1, 4).unbind(0)
-        grid_queries = queries.unflatten(2, (height, width))
-        by_row, by_column = self.relative_positions(grid_queries)
-        offsets = (by_row[..., :, None] + by_column[..., None, :]).flatten(-2).flatten(2, 3)
-        attended = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=offsets)
+        scale = queries.shape[-1] ** -0.5
+        by_row, by_column = self.relative_positions(queries.unflatten(2, (height, width)) / scale)
+        # A key's cell as two one-hot vectors picks its row's and its column's offset out of the
+        # query's features: the same scores, without a bias of tokens x tokens in memory.
+        queries = torch.cat([queries, by_row.flatten(2, 3), by_column.flatten(2, 3)], dim=-1)
+        cell = _one_hot_cells(keys, height=height, width=width)
+        keys = torch.cat([keys, cell.expand(*keys.shape[:2], -1, -1)], dim=-1)
+        padded_values = functional.pad(values, (0, height + width))
+        attended = functional.scaled_dot_product_attention(
+            queries, keys, padded_values, scale=scale
+        )[..., : values.shape[-1]]
         return attended.transpose(1, 2).reshape(num_windows, height, width, tripled // 3)
+
+
+def _one_hot_cells(
+    like: Float[Tensor, "*batch"], *, height: int, width: int
+) -> Float[Tensor, "token place"]:
+    """Return row and column of every token, in row-major order, as two one-hot vectors."""
+    rows = torch.eye(height, dtype=like.dtype, device=like.device).repeat_interleave(width, 0)
+    columns = torch.eye(width, dtype=like.dtype, device=like.device).repeat(height, 1)
+    return torch.cat([rows, columns], dim=1)
 
 
 def _append_zero_token(

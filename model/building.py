@@ -1,7 +1,7 @@
 """From a preset's name or a stored description to a segmenter, and back."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
@@ -20,7 +20,11 @@ _KINDS: dict[str, tuple[type[Any], type[Any]]] = {
 }
 
 
-def build_segmenter(name: str, **overrides: Any) -> Segmenter:
+Option = bool | int | float | str | Sequence[int] | Sequence[str]
+"""What a field of an architecture can be."""
+
+
+def build_segmenter(name: str, **overrides: Option) -> Segmenter:
     """Build a preset with fresh random weights.
 
     Args:
@@ -34,7 +38,7 @@ def build_segmenter(name: str, **overrides: Any) -> Segmenter:
     for key in overrides:
         if key not in known:
             raise ValueError(f"Preset {name} has no option {key!r}{_nearest(key, known)}")
-    return _build(replace(preset, **overrides))
+    return _build(replace(preset, **_with_tuples(overrides)))
 
 
 def architecture_to_dict(segmenter: Segmenter, *, preset: str | None = None) -> dict[str, Any]:
@@ -66,9 +70,7 @@ def architecture_from_dict(description: Mapping[str, Any]) -> Architecture:
     for key in values:
         if key not in known:
             raise ValueError(f"architecture.json has an unknown option {key!r}.")
-    return schema(
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    )
+    return schema(**_with_tuples(values))
 
 
 def _build(architecture: Architecture) -> Segmenter:
@@ -76,6 +78,13 @@ def _build(architecture: Architecture) -> Segmenter:
         if type(architecture) is schema:
             return segmenter(architecture)
     raise ValueError(f"No segmenter is built from {type(architecture).__name__}.")
+
+
+def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with lists, which is what JSON and YAML make of tuples, turned back."""
+    return {
+        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+    }
 
 
 def _nearest(word: str, choices: Mapping[str, Any] | set[str]) -> str:

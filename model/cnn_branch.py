@@ -1,6 +1,7 @@
 """The convolutional branch of SAMUS, which sees the details that patches blur."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -34,7 +35,7 @@ class CnnBranch(nn.Module):
         widths = [3, *channels, width]
         self.stages = nn.ModuleList(
             ConvolutionStage(in_channels=before, out_channels=after)
-            for before, after in zip(widths, widths[1:], strict=False)
+            for before, after in pairwise(widths)
         )
         self.halve = nn.MaxPool2d(2)
 

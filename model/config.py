@@ -17,7 +17,7 @@ class SamArchitecture:
     """Side of the framed square image, in pixels."""
 
     fit: Fit = "letterbox"
-    """How an image becomes square: squash changes the aspect ratio, letterbox pads right and below."""
+    """How an image becomes square: squash changes its shape, letterbox pads right and below."""
 
     patch_size: int = 16
     """Side of the patch kernel, in pixels."""
@@ -89,7 +89,8 @@ class SamArchitecture:
             )
         if any(not 0 <= block < self.depth for block in self.global_blocks):
             raise ValueError(
-                f"model.global_blocks {self.global_blocks} names a block outside 0..{self.depth - 1}."
+                f"model.global_blocks {self.global_blocks} names a block outside of "
+                f"0..{self.depth - 1}."
             )
 
     @property
@@ -113,7 +114,7 @@ class SamusArchitecture(SamArchitecture):
     """Hidden channels of an adapter, as a multiple of `width`."""
 
     has_detail_skip: bool = False
-    """Add the branch's features of the mask's resolution in the decoder. Not in the published SAMUS."""
+    """Add the branch's features to the mask's in the decoder. Not in the published SAMUS."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -140,7 +141,7 @@ class UnetArchitecture:
     """Side of the framed square image, in pixels; a multiple of 16."""
 
     fit: Fit = "squash"
-    """How an image becomes square: squash changes the aspect ratio, letterbox pads right and below."""
+    """How an image becomes square: squash changes its shape, letterbox pads right and below."""
 
     features: tuple[int, int, int, int, int, int] = (32, 32, 64, 128, 256, 32)
     """Channels of the five levels downwards, and of the last one upwards."""

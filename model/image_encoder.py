@@ -46,7 +46,7 @@ class EncoderPlugs:
     """Side of the grid to absolute positions; None takes SAM's table."""
 
     branch: nn.Module | None = None
-    """Framed image to the stages of a branch that runs alongside, the last one on the token grid."""
+    """Framed image to the stages of a branch beside the tokens, the last one on their grid."""
 
     after_patches: nn.Module | None = None
     """Tokens to what is added to them before the positions."""

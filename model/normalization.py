@@ -16,7 +16,7 @@ class LayerNorm2d(nn.LayerNorm):
 
     def forward(
         self,
-        input: Float[Tensor, "image channel row column"],  # noqa: A002 (torch's own name)
+        input: Float[Tensor, "image channel row column"],
     ) -> Float[Tensor, "image channel row column"]:
         """Return the normalised tensor."""
         normed = functional.layer_norm(

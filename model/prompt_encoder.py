@@ -49,10 +49,9 @@ class PromptEncoder(SamPromptEncoder):
         """Return the embedding of `prompts`."""
         coordinates, labels, is_padding = _slots(prompts)
         is_present = (labels != ABSENT) | is_padding
-        vectors = torch.cat(
-            [self.not_a_point_embed.weight]
-            + [embedding.weight for embedding in self.point_embeddings]
-        )
+        first = labels.new_zeros(1)
+        kinds = (self.not_a_point_embed, *self.point_embeddings)
+        vectors = torch.cat([embedding(first) for embedding in kinds])
         # Label -1 takes the first vector: right for the padding slot, unseen for absent ones.
         is_placed = (labels != ABSENT).unsqueeze(-1)
         tokens = self._encode_positions(coordinates) * is_placed + vectors[labels + 1]
@@ -61,12 +60,16 @@ class PromptEncoder(SamPromptEncoder):
     def grid_positions(self) -> Float[Tensor, "1 cell channel"]:
         """Return the positional encoding of the embedding grid, row-major."""
         side = self.image_embedding_size[0]
-        device = self.pe_layer.positional_encoding_gaussian_matrix.device
+        device = self._frequencies.device
         centres = (torch.arange(side, device=device) + 0.5) * (self.input_image_size[0] / side)
         rows, columns = torch.meshgrid(centres, centres, indexing="ij")
         # Points are shifted by half a pixel when they are encoded.
         cells = torch.stack([columns, rows], dim=-1).reshape(1, -1, 2) - 0.5
         return self._encode_positions(cells)
+
+    @property
+    def _frequencies(self) -> Float[Tensor, "2 _"]:
+        return self.pe_layer.get_buffer("positional_encoding_gaussian_matrix")
 
     def _encode_positions(
         self, points: Float[Tensor, "prompt slot 2"]
@@ -76,14 +79,15 @@ class PromptEncoder(SamPromptEncoder):
         Products and sums instead of a matrix product: autocast would round that to bfloat16,
         which is a pixel or more in a large image.
         """
-        frequencies = self.pe_layer.positional_encoding_gaussian_matrix
+        frequencies = self._frequencies
         unit = 2.0 * ((points + 0.5) / self.input_image_size[0]) - 1.0
         phase = unit[..., :1] * frequencies[0] + unit[..., 1:] * frequencies[1]
         phase = 2.0 * math.pi * phase
         return torch.cat([phase.sin(), phase.cos()], dim=-1)
 
     def _dense(self, prompts: Prompts) -> Float[Tensor, "prompt channel _ _"]:
-        constant = self.no_mask_embed.weight[:, :, None, None]
+        first = prompts.image_index.new_zeros(1)
+        constant = self.no_mask_embed(first)[:, :, None, None]
         if prompts.mask_logits is not None:
             dense = self.mask_downscaling(prompts.mask_logits)
             return dense + 0.0 * constant if _is_trained(self.no_mask_embed) else dense

@@ -6,7 +6,6 @@ Axis names used in this file:
 
 from typing import ClassVar
 
-import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
@@ -66,7 +65,7 @@ class Segmenter(nn.Module):
         """Encode and decode in one call."""
         return self.decode(self.encode(images), prompts, multimask)
 
-    def set_activation_checkpointing(self, enabled: bool) -> None:  # noqa: FBT001
+    def set_activation_checkpointing(self, enabled: bool) -> None:
         """Choose between keeping the encoder's activations and computing them again."""
         for module in self.modules():
             if isinstance(module, ImageEncoder):

@@ -23,6 +23,9 @@ from .image_prompt import ImagePrompt
 BOX_CORNER_LABELS = (2, 3)
 ABSENT_LABEL = -1
 
+HALF_PIXEL = 0.5
+"""An `ImagePrompt` puts the first pixel's centre at (0.5, 0.5), a segmenter at (0, 0)."""
+
 Image = UInt8[np.ndarray, "row column"] | UInt8[np.ndarray, "row column channel"]
 Precision = Literal["float32", "bfloat16"]
 
@@ -154,7 +157,7 @@ class SegmenterPredictor:
 
 def image_to_tensor(image: Image, *, num_channels: int) -> Float[Tensor, "channel row column"]:
     """Return a uint8 image as floats in [0, 1]; grey is repeated for three channels."""
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).float() / 255.0
+    pixels = torch.from_numpy(image.astype(np.float32)) / 255.0
     if image.ndim == 3:
         return pixels.permute(2, 0, 1).contiguous()
     return pixels[None].expand(num_channels, -1, -1).contiguous()
@@ -163,12 +166,12 @@ def image_to_tensor(image: Image, *, num_channels: int) -> Float[Tensor, "channe
 def _slots_of(
     prompt: ImagePrompt,
 ) -> tuple[Float[Tensor, "slot 2"], Int[Tensor, " slot"]]:
-    """Return a prompt's clicks and box corners as labelled points of the original image."""
+    """Return a prompt's clicks and box corners as labelled points, in the segmenter's pixels."""
     points, labels = list(prompt.points), list(prompt.point_labels)
     if prompt.box is not None:
         points += [prompt.box[:2], prompt.box[2:]]
         labels += BOX_CORNER_LABELS
-    return torch.tensor(points, dtype=torch.float32), torch.tensor(labels)
+    return torch.tensor(points, dtype=torch.float32) - HALF_PIXEL, torch.tensor(labels)
 
 
 def _best_candidate(

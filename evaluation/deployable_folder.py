@@ -30,7 +30,7 @@ def is_deployable(folder: Path) -> bool:
 
 @contextmanager
 def new_deployable(folder: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Yield an empty folder to fill; on success it gets its checksums and the final name.
+    """Yield a folder with `predict.py` to fill; on success it gets checksums and the final name.
 
     If the block fails, nothing is left under the final name and an older deployable stays.
 
@@ -42,9 +42,9 @@ def new_deployable(folder: Path, *, overwrite: bool) -> Iterator[Path]:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        yield partial
         shutil.copyfile(Path(__file__).with_name("deployable_predict.py"), partial / PREDICT_FILE)
         (partial / REQUIREMENTS_FILE).write_text("\n".join(RUNTIME_REQUIREMENTS) + "\n")
+        yield partial
         write_checksums(partial)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)

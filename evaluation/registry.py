@@ -217,9 +217,9 @@ def _add_version(
         "num_rows": str(len(result.records)),
         "decision": promotion.reason,
     }
-    with mlflow.start_run(
-        experiment_id=_experiment(client, mlflow.get_tracking_uri()), run_name=name, tags=tags
-    ) as run:
+    experiment_id = _experiment(client, mlflow.get_tracking_uri())
+    run = mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=tags)
+    try:
         mlflow.log_metric("mean_dice", result.mean_dice)
         _keep_records(client, run.info.run_id, rows=result.records, name=result.records_file)
         logged = mlflow.pyfunc.log_model(
@@ -231,6 +231,10 @@ def _add_version(
             pip_requirements=list(PYFUNC_REQUIREMENTS),
             registered_model_name=name,
         )
+    except BaseException:
+        mlflow.end_run("FAILED")
+        raise
+    mlflow.end_run()
     version = str(logged.registered_model_version)
     for key, value in tags.items():
         client.set_model_version_tag(name, version, key, value)
@@ -265,9 +269,9 @@ def _signature() -> Any:  # noqa: ANN401 -- a class of MLflow, which is imported
     """Return the tensors that `registry_model` takes and gives; -1 stands for any length."""
     import numpy as np  # noqa: PLC0415
     from mlflow.models import ModelSignature  # noqa: PLC0415
-    from mlflow.types.schema import Schema, TensorSpec  # noqa: PLC0415
+    from mlflow.types.schema import ColSpec, Schema, TensorSpec  # noqa: PLC0415
 
-    inputs = [
+    inputs: list[ColSpec | TensorSpec] = [
         TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3), "images"),
         TensorSpec(np.dtype(np.int64), (-1,), "image_index"),
         TensorSpec(np.dtype(np.float64), (-1, -1, 2), "points"),

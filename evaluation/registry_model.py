@@ -31,7 +31,7 @@ class DeployableModel(PythonModel):
         self._module = _import_predict(folder)
         self._segmenter = self._module.Segmenter(folder)
 
-    def predict(self, context, model_input, params=None):  # noqa: ANN001, ANN201
+    def predict(self, context, model_input, params=None):  # noqa: ANN001, ANN201  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the masks of all prompts, in their order."""
         del context, params
         images = np.asarray(model_input["images"], dtype=np.uint8)

@@ -1,0 +1,192 @@
+"""The page that travels with a deployable: what it is, what it saw, what it reached, its limits."""
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shards import Manifest, ManifestSource
+
+from .confidence_intervals import Interval
+from .deployable_measurement import IMAGE_SIDE_PIXELS, Measurement
+from .parity import Parity
+from .protocols import PROTOCOLS
+from .summary import METRICS, SHARES, Stratum, Summary
+
+CARD_METRICS = (
+    "dice",
+    "iou",
+    "hd95_pixels",
+    "hd95_millimetres",
+    "average_surface_distance_pixels",
+    "normalised_surface_dice",
+    "detection_rate",
+)
+"""Rows of the card's table of results, as far as they could be measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardFacts:
+    """Everything that the card says."""
+
+    model_name: str
+    checkpoint: str
+    segmenter_kind: str
+    input_size: int
+    num_parameters: int
+    opened_bytes: int
+    training_sources: Sequence[ManifestSource]
+    held_out_manifest: Manifest
+    summary: Summary
+    parity: Parity
+    measurement: Measurement
+
+
+def model_card(facts: CardFacts) -> str:
+    """Return the card as Markdown."""
+    sections = [
+        f"# {facts.model_name}",
+        _description(facts),
+        "## Training data",
+        _training_data(facts.training_sources),
+        "## Evaluation",
+        _evaluation(facts),
+        "## Size and speed",
+        _costs(facts),
+        "## Intended use and limits",
+        _limits(),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _description(facts: CardFacts) -> str:
+    return (
+        "**Not a medical device.** For research only; no output may guide the care of a patient."
+        "\n\n"
+        f"This model ({facts.segmenter_kind}, {facts.num_parameters:,} parameters) segments the "
+        "structure of an ultrasound image that clicks or a box point at. It was exported from "
+        f"`{facts.checkpoint}` as ONNX graphs in float32 with an input of {facts.input_size} x "
+        f"{facts.input_size} pixels. `predict.py` runs it with onnxruntime, numpy and pillow; "
+        "`checksums.json` holds the sha256 of every file."
+    )
+
+
+def _training_data(sources: Sequence[ManifestSource]) -> str:
+    if not sources:
+        return (
+            "The corpora were not known at export. Whoever shares this model must find out under "
+            "which terms its data came."
+        )
+    return (
+        "The licences of the data may restrict what this model may be used for.\n\n"
+        + _sources_table(sources)
+    )
+
+
+def _sources_table(sources: Sequence[ManifestSource]) -> str:
+    rows = [
+        (
+            source.name,
+            source.version,
+            source.licence,
+            f"{source.num_samples:,}",
+            f"{source.num_objects:,}",
+            f"{source.num_subjects:,}",
+            ", ".join(source.categories),
+            " ".join(part for part in (source.citation, source.home_page) if part),
+        )
+        for source in sources
+    ]
+    titles = ("source", "version", "licence", "images", "objects", "subjects", "annotates")
+    return _table((*titles, "citation"), rows)
+
+
+def _evaluation(facts: CardFacts) -> str:
+    summary, manifest, parity = facts.summary, facts.held_out_manifest, facts.parity
+    told = PROTOCOLS[summary.protocol].tells if summary.protocol in PROTOCOLS else "nothing"
+    overall = summary.overall
+    return "\n\n".join(
+        [
+            f"Held-out split `{manifest.split}` (manifest `{manifest.content_hash}`): "
+            f"{overall.num_rows:,} objects in {overall.num_images:,} images of "
+            f"{overall.num_subjects:,} subjects. Protocol `{summary.protocol}`: the reference mask "
+            f"tells the model {told}. Intervals ({summary.bootstrap.confidence:.0%}) are "
+            "bootstrapped over subjects; distances of a missed object count as the image's "
+            "diagonal.",
+            _results_table(overall),
+            _strata_table("source", summary.by_source),
+            _strata_table("category", summary.by_category),
+            "Data of this split:",
+            _sources_table(manifest.sources),
+            "The graphs against the model in torch: the Dice of an object differs by "
+            f"{parity.mean_dice_difference:.2g} on average and {parity.max_dice_difference:.2g} at "
+            f"most, logits by {parity.max_logit_difference:.2g} at most "
+            f"({parity.num_logit_images} images).",
+        ]
+    )
+
+
+def _results_table(stratum: Stratum) -> str:
+    rows = [
+        (METRICS[name], _interval(stratum.metrics[name], is_share=name in SHARES))
+        for name in CARD_METRICS
+        if name in stratum.metrics
+    ]
+    return _table(("metric", "mean [interval]"), rows)
+
+
+def _strata_table(title: str, strata: dict[str, Stratum]) -> str:
+    rows = [
+        (
+            name,
+            f"{stratum.num_rows:,}",
+            f"{stratum.num_subjects:,}",
+            _interval(stratum.metrics["dice"]) if "dice" in stratum.metrics else "not measurable",
+            f"{stratum.num_misses:,}",
+        )
+        for name, stratum in strata.items()
+    ]
+    return _table((title, "objects", "subjects", "Dice", "missed"), rows)
+
+
+def _interval(interval: Interval, *, is_share: bool = False) -> str:
+    digits = ".1%" if is_share else ".3f"
+    mean = format(interval.mean, digits)
+    if interval.lower != interval.lower:  # NaN: one subject says nothing about others
+        return f"{mean} [no interval]"
+    return f"{mean} [{format(interval.lower, digits)}, {format(interval.upper, digits)}]"
+
+
+def _costs(facts: CardFacts) -> str:
+    cost = facts.measurement
+    threads = f"{cost.num_threads} threads" if cost.num_threads else "onnxruntime's own threads"
+    rows = [
+        ("files that a prediction opens", f"{facts.opened_bytes / 1e6:.1f} MB"),
+        ("opening, with imports and checksums", f"{cost.opening_seconds:.2f} s"),
+        ("first image and click", f"{cost.first_call_seconds * 1e3:.0f} ms"),
+        ("encoding an image (median)", f"{cost.encoding_seconds * 1e3:.0f} ms"),
+        ("answering a click (median)", f"{cost.decoding_seconds * 1e3:.1f} ms"),
+        ("peak memory of the process", f"{cost.peak_memory_bytes / 2**20:.0f} MiB"),
+    ]
+    machine = f"{platform.machine()} processor, {platform.system()}, {threads}"
+    note = f"Measured on one image of {IMAGE_SIDE_PIXELS} x {IMAGE_SIDE_PIXELS} pixels ({machine})."
+    return f"{note}\n\n{_table(('cost', 'value'), rows)}"
+
+
+def _limits() -> str:
+    return "\n".join(
+        [
+            "- Meant for research on the segmentation of ultrasound images, by people who check "
+            "every mask.",
+            "- It answers any click with a mask, also where there is nothing to segment.",
+            "- Scanners, presets, organs and patients other than those above were not measured; "
+            "expect worse results there.",
+            "- Results hold for prompts of the named protocol. People click differently.",
+            "- Distances in millimetres need a spacing that the image file must bring along.",
+        ]
+    )
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [titles, ["---"] * len(titles), *rows]
+    cells = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)

@@ -7,7 +7,7 @@ run between pixel centres, in pixels or in the unit of the spacing.
 Axis names used in this file:
     row       image rows, in pixels
     column    image columns, in pixels
-    boundary  boundary pixels of one mask, in raster order
+    predicted_boundary, reference_boundary  boundary pixels of a mask, in raster order
 """
 
 import dataclasses
@@ -53,7 +53,7 @@ def directed_boundary_distances(
     *,
     reference: Bool[np.ndarray, "row column"],
     spacing: tuple[float, float] = PIXEL_SPACING,
-) -> tuple[Float[np.ndarray, " boundary"], Float[np.ndarray, " boundary"]]:
+) -> tuple[Float[np.ndarray, " predicted_boundary"], Float[np.ndarray, " reference_boundary"]]:
     """Return the distance of each predicted boundary pixel to the reference's, and the reverse.
 
     Both masks must hold something. Only the box around both is searched: it holds every boundary

@@ -2,6 +2,8 @@
 
 from .building import build_corpora
 from .config import BuildConfig, InspectConfig, PhantomConfig, Us30kConfig, ValidateConfig
+from .contact_sheet import category_colours, draw_contact_sheet, outline
+from .corpus_table import draw_tables, survey_corpus
 from .image_file import EncodedImage, decode_image, encode_png, read_image, read_label
 from .manifest import Manifest, ManifestSource, ShardEntry, SourceDescription, read_manifest
 from .sample import (
@@ -15,34 +17,55 @@ from .sample import (
 from .shard_reader import Corpus, open_corpus
 from .shard_writer import write_corpus
 from .sources import SOURCES
+from .step_slots import num_micro_batches
 from .storage import Storage
+from .stream_plan import (
+    SampleAddress,
+    StreamPlan,
+    StreamSource,
+    describe_stream_differences,
+)
+from .validation import Finding, corpus_urls, validate_corpus
 
 __all__ = [
     "SOURCES",
     "BuildConfig",
     "Corpus",
     "EncodedImage",
+    "Finding",
     "InspectConfig",
     "Manifest",
     "ManifestSource",
     "Origin",
     "PhantomConfig",
     "RunLength",
+    "SampleAddress",
     "ShardEntry",
     "SourceDescription",
     "Storage",
+    "StreamPlan",
+    "StreamSource",
     "UltrasoundObject",
     "UltrasoundSample",
     "Us30kConfig",
     "ValidateConfig",
     "build_corpora",
+    "category_colours",
+    "corpus_urls",
     "decode_image",
+    "describe_stream_differences",
+    "draw_contact_sheet",
+    "draw_tables",
     "encode_png",
     "hash_pixels",
     "make_key",
+    "num_micro_batches",
     "open_corpus",
+    "outline",
     "read_image",
     "read_label",
     "read_manifest",
+    "survey_corpus",
+    "validate_corpus",
     "write_corpus",
 ]

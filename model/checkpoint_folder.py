@@ -13,7 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 ARCHITECTURE = "architecture.json"
 WEIGHTS = "weights.safetensors"
@@ -186,9 +186,7 @@ def _best_checkpoint(checkpoints: Path) -> Path | None:
     best = checkpoints / marker.read_text(encoding="utf-8").strip()
     if best != checkpoints and is_complete(best):
         return best
-    logger.warning(
-        "%s: names %s, which is no complete checkpoint; taking the latest.", marker, best
-    )
+    _logger.warning("%s: %s is no complete checkpoint; taking the latest.", marker, best.name)
     return None
 
 
@@ -201,7 +199,7 @@ def _latest_checkpoint(checkpoints: Path) -> Path:
     for _, folder in sorted(steps.items(), reverse=True):
         if is_complete(folder):
             return folder
-        logger.warning("%s: passed over, it was not written to its end.", folder)
+        _logger.warning("%s: passed over, it was not written to its end.", folder)
     raise ValueError(
         f"{checkpoints}: no complete checkpoint among {len(steps)} step-* folders. Let the run "
         "write one first, or choose another run."

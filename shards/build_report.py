@@ -6,7 +6,7 @@ MAX_SHOWN_PER_KIND = 10
 """Problems of one kind that the report spells out; the others are counted."""
 
 
-class InputProblem(ValueError):
+class InputError(ValueError):
     """Something about one file that its owner can mend."""
 
     def __init__(self, kind: str, message: str) -> None:
@@ -27,7 +27,7 @@ class BuildReport:
         """Problems of all kinds."""
         return sum(len(messages) for messages in self._problems.values())
 
-    def add(self, problem: InputProblem) -> None:
+    def add(self, problem: InputError) -> None:
         """Remember a problem."""
         self._problems[problem.kind].append(str(problem))
 

@@ -4,9 +4,9 @@ import contextlib
 import difflib
 import errno
 import hashlib
+import itertools
 import json
 import logging
-import os
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from .build_report import BuildReport, InputProblem
+from .build_report import BuildReport, InputError
 from .config import BuildConfig
 from .manifest import FORMAT_VERSION, Manifest, SourceDescription, read_manifest, to_json_file
 from .patient_split import SPLITS, split_of_subject
@@ -59,8 +59,13 @@ def build_corpora(config: BuildConfig) -> dict[str, Manifest]:
     """
     report = BuildReport()
     plan = plan_build(config, report)
-    if report.num_problems > config.max_skipped_samples or not plan.samples.get("train"):
-        raise _refusal(config, report, what="found before anything was read")
+    if report.num_problems > config.max_skipped_samples:
+        # It is refused already; the rest is read all the same, so that one report names everything.
+        for planned in itertools.chain(*plan.samples.values()):
+            _read(planned, report=report)
+        raise _refusal(config, report)
+    if not plan.samples.get("train"):
+        raise _refusal(config, report)
     finished = _finished_build(config, plan=plan)
     if finished is not None:
         _logger.info("%s holds this very build already; it is reused.", config.output)
@@ -84,13 +89,11 @@ def plan_build(config: BuildConfig, report: BuildReport) -> BuildPlan:
     num_leaked = _check_leaks(samples, config=config, report=report)
     drawn = f"drawn by a hash of the subject with seed {config.split_seed}"
     official = "the source's own lists; where it has none, " + drawn
-    rule = (
-        f"{source_plan.grouping_rule}; split: {official if config.splits == 'official' else drawn}"
-    )
+    split_rule = official if config.splits == "official" else drawn
     return BuildPlan(
         descriptions=source_plan.descriptions,
         samples={split: planned for split, planned in samples.items() if planned},
-        grouping_rule=rule,
+        grouping_rule=f"{source_plan.grouping_rule}; split: {split_rule}",
         num_leaked_subjects=num_leaked,
         fingerprint=_fingerprint(config, samples=samples),
     )
@@ -127,7 +130,7 @@ def _check_keys(samples: list[PlannedSample], *, report: BuildReport) -> None:
         if known is not planned:
             samples.remove(planned)
             report.add(
-                InputProblem(
+                InputError(
                     "two files with one key",
                     f"{known.where} and {planned.where}: both would be {planned.key}. "
                     "Rename one of them, and its mask, in folder and lists.",
@@ -152,7 +155,7 @@ def _check_leaks(
             continue
         files = ", ".join(f"{where} in {split}" for split, where in splits.items())
         report.add(
-            InputProblem(
+            InputError(
                 "subject in more than one split",
                 f"{source}, subject {subject}: {files}. Mend the lists, draw the splits anew with "
                 "splits=subject, or keep it with leaks=report.",
@@ -181,7 +184,7 @@ def _finished_build(config: BuildConfig, *, plan: BuildPlan) -> dict[str, Manife
     if not config.overwrite:
         what = "another build" if fields else "other files, or a build that was cut short"
         raise ValueError(
-            f"{config.output}: holds {what}. Give another output, or replace it with overwrite=true."
+            f"{config.output}: holds {what}. Give another output, or replace it: overwrite=true."
         )
     return None
 
@@ -222,7 +225,7 @@ def _staging(output: str) -> Iterator[str]:
         yield staged.folder
         if final.exists():
             shutil.rmtree(final)
-        os.replace(staged.folder, final)
+        Path(staged.folder).replace(final)
     finally:
         staged.remove()
 
@@ -266,18 +269,18 @@ def _write_splits(
                 manifests[split] = writer.finish()
     num_written = sum(manifest.num_samples for manifest in manifests.values())
     if report.num_problems > config.max_skipped_samples or num_written == 0:
-        raise _refusal(config, report, what="found while reading")
+        raise _refusal(config, report)
     return manifests
 
 
 def _read(planned: PlannedSample, *, report: BuildReport) -> UltrasoundSample | None:
     try:
         sample = planned.read()
-    except InputProblem as problem:
+    except InputError as problem:
         report.add(problem)
         return None
     except ValueError as error:
-        report.add(InputProblem("unreadable or unsupported file", str(error)))
+        report.add(InputError("unreadable or unsupported file", str(error)))
         return None
     if not sample.objects:
         report.note("images without an object")
@@ -286,14 +289,14 @@ def _read(planned: PlannedSample, *, report: BuildReport) -> UltrasoundSample | 
     return sample
 
 
-def _refusal(config: BuildConfig, report: BuildReport, *, what: str) -> ValueError:
+def _refusal(config: BuildConfig, report: BuildReport) -> ValueError:
     if report.num_problems <= config.max_skipped_samples:
         return ValueError(
             f"source={config.source}: gives no image to train on. "
             "Check root and the lists of the training split."
         )
     return ValueError(
-        f"{report.num_problems} problems {what}; max_skipped_samples="
+        f"the input has {report.num_problems} problems; max_skipped_samples="
         f"{config.max_skipped_samples} allows no more. Nothing was built.\n"
         f"{report.describe_problems()}"
     )

@@ -234,7 +234,7 @@ def _end_of_scan(content: bytes, *, start: int) -> int:
     position = start
     while (position := content.find(b"\xff", position)) >= 0 and position + 1 < len(content):
         following = content[position + 1]
-        if following != 0x00 and following != 0xFF and not 0xD0 <= following <= 0xD7:
+        if following not in {0x00, 0xFF} and not 0xD0 <= following <= 0xD7:
             return position
         position += 1
     return len(content)

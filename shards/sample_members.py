@@ -1,7 +1,6 @@
 """A sample as the members of a tar, and back."""
 
 import dataclasses
-import io
 import json
 import tarfile
 from typing import Any

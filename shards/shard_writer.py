@@ -23,7 +23,7 @@ DEFAULT_SAMPLES_PER_SHARD = 1_000
 DEFAULT_SHARD_BYTES = 256 * 2**20
 
 
-def write_corpus(  # noqa: PLR0913 -- what a corpus is, and where it goes
+def write_corpus(
     samples: Iterable[UltrasoundSample],
     url: str,
     *,

@@ -1,7 +1,6 @@
 """Where corpora lie: a folder, a bucket, or any other place that fsspec opens by URL."""
 
 import contextlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -102,7 +101,7 @@ class Storage:
             partial = Path(self.path(f"{name}.partial"))
             try:
                 yield partial
-                os.replace(partial, self.path(name))
+                partial.replace(self.path(name))
             finally:
                 partial.unlink(missing_ok=True)
             return

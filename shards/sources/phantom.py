@@ -4,10 +4,11 @@ from functools import partial
 
 import numpy as np
 
-from ..build_report import BuildReport
-from ..config import BuildConfig, PhantomConfig
-from ..manifest import SourceDescription
-from ..sample import Origin, UltrasoundObject, UltrasoundSample, hash_pixels, make_key
+from shards.build_report import BuildReport
+from shards.config import BuildConfig, PhantomConfig
+from shards.manifest import SourceDescription
+from shards.sample import Origin, UltrasoundObject, UltrasoundSample, hash_pixels, make_key
+
 from .phantom_physics import STRUCTURES, Scene, draw_scene, simulate_frame
 from .source_plan import PlannedSample, SourcePlan
 

@@ -15,14 +15,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NUM_RANGES = 360
-NUM_BEAMS = 144
+NUM_RANGES = 300
+NUM_BEAMS = 128
+PAD = 16
 CYCLES_PER_RANGE_SAMPLE = 0.22
 FACE_RADIUS = 0.35
 """Of the convex probe; its beams diverge from a point this far above its face."""
 
 HALF_ANGLE_RADIANS = 0.62
 CONVEX_SHARE = 0.5
+TISSUE_LOSS = 4.2
+"""Nepers of amplitude over the whole depth, there and back."""
+
+COMPENSATED_LOSS = 3.2
+"""What the scanner's gain makes up for; the rest is seen as darkening with depth."""
+
+NOISE = 4e-4
+"""Of the receiver, before the gain."""
+
 EMPTY_SHARE = 0.12
 """Share of frames in which the plane misses every structure."""
 
@@ -48,7 +58,7 @@ class Structure:
 STRUCTURES = (
     Structure(category="phantom_cyst", echogenicity=0.02, attenuation=0.05, wall=1.5, lobes=0.03),
     Structure(category="phantom_nodule", echogenicity=0.22, attenuation=1.6, wall=0.0, lobes=0.22),
-    Structure(category="phantom_bone", echogenicity=9.0, attenuation=60.0, wall=2.0, lobes=0.0),
+    Structure(category="phantom_bone", echogenicity=9.0, attenuation=18.0, wall=2.0, lobes=0.0),
 )
 
 
@@ -146,7 +156,7 @@ def _draw_target(generator: np.random.Generator, *, half_width: float) -> Target
     structure = STRUCTURES[int(generator.integers(len(STRUCTURES)))]
     is_bone = structure.category == "phantom_bone"
     radius = generator.uniform(0.12, 0.2) if is_bone else generator.uniform(0.08, 0.17)
-    flatness = 0.13 if is_bone else generator.uniform(0.55, 0.95)
+    flatness = 0.16 if is_bone else generator.uniform(0.55, 0.95)
     reach = max(half_width - 1.2 * radius, 0.05)
     return Target(
         structure=structure,
@@ -208,10 +218,11 @@ def _tissue(
     """Return amplitude and attenuation of the background: cloudy tissue under wavy layers."""
     generator = np.random.default_rng(scene.tissue_seed)
     cloud = np.zeros(lateral.shape)
-    for _ in range(12):
-        direction, phase = generator.normal(0.0, 9.0, 2), generator.uniform(0.0, 2 * np.pi)
-        cloud += np.cos(direction[0] * lateral + direction[1] * depth + phase)
-    amplitude = np.exp(0.16 * cloud)
+    for _ in range(8):
+        sideways, downwards = generator.normal(0.0, 9.0, 2)
+        phase = generator.uniform(0.0, 2 * np.pi)
+        cloud += np.cos(sideways * lateral + downwards * depth + phase)
+    amplitude = np.exp(0.2 * cloud)
     for _ in range(int(generator.integers(2, 6))):
         level, tilt, wave = generator.uniform(0.03, 0.3), *generator.normal(0.0, 0.06, 2)
         line = level + tilt * lateral + wave * np.sin(7.0 * lateral + 6.0 * level) * 0.3
@@ -229,25 +240,30 @@ def _echoes(
     """Return the log-compressed envelope (range beam), 0 at the bottom and 1 at the top."""
     tissue = np.random.default_rng(scene.tissue_seed + 1).normal(size=amplitude.shape)
     scatterers = 0.8 * tissue + 0.6 * generator.normal(size=amplitude.shape)
-    reflected = scatterers * amplitude * np.exp(-np.cumsum(attenuation, axis=0) * 2.6 / NUM_RANGES)
+    reflected = (
+        scatterers * amplitude * np.exp(-np.cumsum(attenuation, axis=0) * TISSUE_LOSS / NUM_RANGES)
+    )
     distance = np.linspace(0.0, 1.0, NUM_RANGES)[:, None]
     sharpness = np.exp(-(((distance - scene.focus_depth) / 0.3) ** 2))
     signal = sharpness * _convolve(reflected, beam_width=1.0)
     signal = signal + (1.0 - sharpness) * _convolve(reflected, beam_width=2.2)
-    gain = np.exp(2.2 * distance)
-    noise = generator.normal(scale=4e-3, size=(2, *amplitude.shape))
+    gain = np.exp(COMPENSATED_LOSS * distance)
+    noise = generator.normal(scale=NOISE, size=(2, *amplitude.shape))
     envelope = np.abs(signal + noise[0] + 1j * noise[1]) * gain
-    decibels = 20.0 * np.log10(envelope / np.percentile(envelope, 99.5) + 1e-6)
+    decibels = 20.0 * np.log10(envelope / np.percentile(envelope, 99.8) + 1e-6)
     return np.clip(decibels / scene.dynamic_range_decibels + 1.0, 0.0, 1.0)
 
 
 def _convolve(reflected: np.ndarray, *, beam_width: float) -> np.ndarray:
     """Convolve with a pulse along the range and a beam profile across (both Gaussian)."""
-    along = np.fft.fftfreq(reflected.shape[0])[:, None]
-    across = np.fft.fftfreq(reflected.shape[1])[None, :]
+    # Silence on all sides: the Fourier transform would bring the skin's echo in at the bottom.
+    padded = np.pad(reflected, ((0, PAD), (0, PAD)))
+    along = np.fft.fftfreq(padded.shape[0])[:, None]
+    across = np.fft.fftfreq(padded.shape[1])[None, :]
     pulse = np.exp(-0.5 * ((along - CYCLES_PER_RANGE_SAMPLE) * 2 * np.pi * 1.6) ** 2)
     profile = np.exp(-0.5 * (across * 2 * np.pi * beam_width) ** 2)
-    return np.fft.ifft2(np.fft.fft2(reflected) * pulse * profile) * np.sqrt(beam_width)
+    signal = np.fft.ifft2(np.fft.fft2(padded) * pulse * profile) * np.sqrt(beam_width)
+    return signal[: reflected.shape[0], : reflected.shape[1]]
 
 
 def _scan_convert(scene: Scene, *, decibels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

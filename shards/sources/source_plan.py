@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..build_report import BuildReport
-from ..config import BuildConfig
-from ..manifest import SourceDescription
-from ..sample import UltrasoundSample
+from shards.build_report import BuildReport
+from shards.config import BuildConfig
+from shards.manifest import SourceDescription
+from shards.sample import UltrasoundSample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class PlannedSample:
     """Changes when the files behind the sample change."""
 
     read: Callable[[], UltrasoundSample]
-    """Reads it; raises `ValueError` (or `InputProblem`) naming file and remedy."""
+    """Reads it; raises `ValueError` (or `InputError`) naming file and remedy."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,8 @@ from torch.nn import functional
 
 from .cnn_branch import ConvolutionStage
 
-Grid = Float[Tensor, "1 row column channel"]
+Grid = Float[Tensor, "1 _ _ channel"]
+"""Axes: one for all images, row, column, channel."""
 
 
 class PositionTable(nn.Module):

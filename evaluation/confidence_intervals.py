@@ -97,7 +97,7 @@ def bootstrap_means(
     intervals: dict[str, Interval] = {}
     for names in alike.values():
         is_measured = np.isfinite(columns[names[0]])
-        together = np.stack([columns[name][is_measured] for name in names], axis=1)
+        together = np.stack([columns[name][is_measured] for name in names])
         found = _intervals(together, subjects=labels[is_measured], options=options)
         intervals.update(zip(names, found, strict=True))
     return {name: intervals[name] for name in values}
@@ -145,17 +145,17 @@ def paired_bootstrap_difference(
 
 
 def _intervals(
-    values: Float[np.ndarray, "row column"], *, subjects: np.ndarray, options: BootstrapOptions
+    values: Float[np.ndarray, "column row"], *, subjects: np.ndarray, options: BootstrapOptions
 ) -> list[Interval]:
     """Return the interval of every column of a table without NaN."""
-    num_rows, num_columns = values.shape
+    num_columns, num_rows = values.shape
     _, subject_of_row = np.unique(subjects, return_inverse=True)
     counts = np.bincount(subject_of_row).astype(np.float64)
-    means = values.mean(axis=0) if num_rows else np.full(num_columns, math.nan)
+    means = values.mean(axis=1) if num_rows else np.full(num_columns, math.nan)
     # Deviations from the mean: columns without spread then have replicates without rounding noise.
     deviations = np.stack(
         [
-            np.bincount(subject_of_row, weights=values[:, at] - means[at], minlength=len(counts))
+            np.bincount(subject_of_row, weights=values[at] - means[at], minlength=len(counts))
             for at in range(num_columns)
         ],
         axis=1,

@@ -1,13 +1,14 @@
 """What an evaluation asks of a model, whatever it runs on; no torch here."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from .image_prompt import ImagePrompt
 
 
+@runtime_checkable
 class Predictor(Protocol):
     """What an evaluation asks of a model, whatever it runs on.
 

@@ -1,0 +1,184 @@
+import math
+import time
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from evaluation import BootstrapOptions, bootstrap_mean, paired_bootstrap_difference
+from evaluation.confidence_intervals import bootstrap_means
+from tests.support.evaluation_records import make_record
+
+
+def rows_of(num_subjects, rows_each, *, seed=0, skew=False):
+    generator = np.random.default_rng(seed)
+    level = generator.beta(8, 2, size=num_subjects) if skew else generator.normal(size=num_subjects)
+    values = np.repeat(level, rows_each) + 0.01 * generator.normal(size=num_subjects * rows_each)
+    return values, np.repeat([f"subject-{index}" for index in range(num_subjects)], rows_each)
+
+
+@pytest.mark.parametrize("method", ["percentile", "bca"])
+def test_interval_agrees_with_scipys_bootstrap_of_subject_means(method):
+    values, subjects = rows_of(40, 5, skew=True)
+    means = values.reshape(40, 5).mean(axis=1)
+    ours = bootstrap_mean(
+        values, subjects=subjects, options=BootstrapOptions(num_resamples=50_000, method=method)
+    )
+    theirs = stats.bootstrap(
+        (means,),
+        np.mean,
+        n_resamples=50_000,
+        method="BCa" if method == "bca" else "percentile",
+        rng=np.random.default_rng(1),
+    ).confidence_interval
+    width = theirs.high - theirs.low
+    assert ours.mean == pytest.approx(values.mean())
+    assert ours.lower == pytest.approx(theirs.low, abs=0.03 * width)
+    assert ours.upper == pytest.approx(theirs.high, abs=0.03 * width)
+
+
+def test_subjects_with_more_rows_count_more():
+    # Ratio of sums, not mean of subject means: 3 rows of one subject, 1 of the other.
+    interval = bootstrap_mean(np.array([1.0, 1.0, 1.0, 0.0]), subjects=["a", "a", "a", "b"])
+    assert interval.mean == 0.75
+    assert (interval.lower, interval.upper) == (0.0, 1.0)
+    assert (interval.num_rows, interval.num_subjects) == (4, 2)
+
+
+def test_resampling_subjects_gives_wider_intervals_than_resampling_rows():
+    values, subjects = rows_of(30, 10)
+    by_subject = bootstrap_mean(values, subjects=subjects)
+    by_row = bootstrap_mean(values, subjects=[str(row) for row in range(len(values))])
+    assert by_subject.upper - by_subject.lower > 2 * (by_row.upper - by_row.lower)
+
+
+def test_intervals_hold_the_true_mean_about_as_often_as_they_claim():
+    options = BootstrapOptions(num_resamples=400, confidence=0.9)
+    num_held = 0
+    for seed in range(200):
+        values, subjects = rows_of(60, 2, seed=seed)
+        interval = bootstrap_mean(values, subjects=subjects, options=options)
+        num_held += interval.lower <= 0.0 <= interval.upper
+    assert 0.83 < num_held / 200 < 0.96
+
+
+def test_rows_that_cannot_be_measured_are_left_out():
+    with_gap = bootstrap_mean(np.array([0.5, math.nan, 0.7]), subjects=["a", "b", "c"])
+    without = bootstrap_mean(np.array([0.5, 0.7]), subjects=["a", "c"])
+    assert with_gap == without
+    assert with_gap.num_rows == 2
+
+
+def test_one_subject_says_nothing_about_others():
+    interval = bootstrap_mean(np.array([0.2, 0.4]), subjects=["a", "a"])
+    assert interval.mean == pytest.approx(0.3)
+    assert math.isnan(interval.lower)
+    assert math.isnan(interval.upper)
+
+
+def test_no_row_has_no_mean():
+    interval = bootstrap_mean(np.array([math.nan]), subjects=["a"])
+    assert math.isnan(interval.mean)
+    assert interval.num_rows == 0
+
+
+@pytest.mark.parametrize("method", ["percentile", "bca"])
+def test_equal_values_have_an_interval_of_no_width(method):
+    options = BootstrapOptions(method=method)
+    interval = bootstrap_mean(np.full(9, 0.9), subjects=list("abcdefghi"), options=options)
+    assert [interval.lower, interval.mean, interval.upper] == pytest.approx([0.9] * 3, abs=1e-15)
+
+
+def test_zero_resamples_leave_the_interval_out():
+    values, subjects = rows_of(5, 2)
+    interval = bootstrap_mean(values, subjects=subjects, options=BootstrapOptions(num_resamples=0))
+    assert interval.mean == pytest.approx(values.mean())
+    assert math.isnan(interval.lower)
+
+
+def test_the_seed_alone_decides_the_draws():
+    values, subjects = rows_of(12, 2)
+    first = bootstrap_mean(values, subjects=subjects)
+    assert bootstrap_mean(values, subjects=subjects) == first
+    order = np.random.default_rng(3).permutation(len(values))
+    shuffled = bootstrap_mean(values[order], subjects=subjects[order])
+    assert shuffled.lower == pytest.approx(first.lower)
+    other = bootstrap_mean(values, subjects=subjects, options=BootstrapOptions(seed=1))
+    assert other.lower != first.lower
+
+
+def test_columns_together_have_the_intervals_they_have_alone():
+    values, subjects = rows_of(20, 3)
+    with_gaps = np.where(np.arange(60) % 7 == 0, np.nan, values)
+    together = bootstrap_means({"a": values, "b": with_gaps, "c": 2 * values}, subjects=subjects)
+    for name, column in [("a", values), ("b", with_gaps)]:
+        alone = bootstrap_mean(column, subjects=subjects)
+        assert together[name].mean == alone.mean
+        assert together[name].lower == pytest.approx(alone.lower)
+        assert together[name].upper == pytest.approx(alone.upper)
+    assert together["c"].lower == pytest.approx(2 * together["a"].lower)
+
+
+@pytest.mark.slow
+def test_a_million_rows_take_seconds():
+    generator = np.random.default_rng(0)
+    values, subjects = generator.random(1_000_000), generator.integers(20_000, size=1_000_000)
+    start = time.perf_counter()
+    bootstrap_mean(values, subjects=subjects)
+    assert time.perf_counter() - start < 20
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [({"num_resamples": -1}, "intervals.num_resamples"), ({"confidence": 1.0}, "confidence")],
+)
+def test_impossible_options_are_refused(change, name):
+    with pytest.raises(ValueError, match=name):
+        BootstrapOptions(**change)
+
+
+def records_of(dice_by_subject, *, model):
+    return [
+        make_record(model=model, key=f"a_source__{index}", subject=f"subject-{index}", dice=dice)
+        for index, dice in enumerate(dice_by_subject)
+    ]
+
+
+def test_a_model_that_is_a_little_better_on_every_subject_is_better_beyond_chance():
+    level = np.random.default_rng(0).uniform(0.3, 0.95, size=40)
+    first, second = records_of(level + 0.01, model="first"), records_of(level, model="second")
+    paired = paired_bootstrap_difference(first, second)
+    assert paired.difference.mean == pytest.approx(0.01)
+    assert paired.difference.lower > 0
+    assert (paired.num_only_in_first, paired.num_only_in_second) == (0, 0)
+
+
+def test_a_model_that_is_better_on_half_of_the_subjects_is_not_better_beyond_chance():
+    level = np.full(40, 0.5)
+    change = np.where(np.arange(40) % 2, 0.1, -0.09)
+    paired = paired_bootstrap_difference(
+        records_of(level + change, model="first"), records_of(level, model="second")
+    )
+    assert paired.difference.lower < 0 < paired.difference.upper
+
+
+def test_only_common_rows_are_compared_and_the_others_are_counted():
+    first = records_of([0.5, 0.6, math.nan, 0.8], model="first")
+    second = records_of([0.4, 0.5, 0.7], model="second")
+    paired = paired_bootstrap_difference(first, second)
+    assert paired.difference.mean == pytest.approx(0.1)
+    assert paired.difference.num_rows == 2
+    assert (paired.num_only_in_first, paired.num_only_in_second) == (1, 0)
+    assert paired.num_not_measurable == 1
+
+
+def test_models_without_a_common_object_cannot_be_compared():
+    first = [make_record(key="a_source__1")]
+    with pytest.raises(ValueError, match="share no object"):
+        paired_bootstrap_difference(first, [make_record(key="a_source__2")])
+
+
+def test_rows_of_two_protocols_are_no_side_of_a_comparison():
+    first = [make_record(protocol="box"), make_record(protocol="published_click")]
+    with pytest.raises(ValueError, match="one model under one protocol"):
+        paired_bootstrap_difference(first, [make_record()])

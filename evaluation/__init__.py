@@ -14,33 +14,56 @@ if TYPE_CHECKING:
         paired_bootstrap_difference,
     )
     from .config import BootstrapOptions, ScoringOptions
+    from .deployable import ExportedDeployable, HeldOut, ModelOrigin, export_deployable
+    from .deployable_config import ExportConfig, GateConfig, PredictConfig
+    from .deployable_folder import check_destination
+    from .deployable_predictor import DeployablePredictor
     from .evaluate import EvaluationOptions, evaluate_corpus
     from .image_prompt import ImagePrompt
+    from .image_segmentation import segment_image_file
+    from .model_opening import opened_predictor
     from .prediction import SegmenterPredictor
     from .predictor import Predictor
+    from .promotion import HeldOutResult
     from .protocols import AUTOMATIC_PROTOCOL, PROTOCOLS
     from .records import EvaluationRecord, gather_records, read_records, write_records
+    from .registry import Registration, pull_deployable, register_deployable
     from .summary import Stratum, Summary, summarise, summarise_each
 
 _MODULE_OF_NAME = {
     "AUTOMATIC_PROTOCOL": "protocols",
     "BootstrapOptions": "config",
+    "DeployablePredictor": "deployable_predictor",
     "EvaluationOptions": "evaluate",
     "EvaluationRecord": "records",
+    "ExportConfig": "deployable_config",
+    "ExportedDeployable": "deployable",
+    "GateConfig": "deployable_config",
+    "HeldOut": "deployable",
+    "HeldOutResult": "promotion",
     "ImagePrompt": "image_prompt",
     "Interval": "confidence_intervals",
+    "ModelOrigin": "deployable",
     "PROTOCOLS": "protocols",
     "PairedDifference": "confidence_intervals",
+    "PredictConfig": "deployable_config",
     "Predictor": "predictor",
+    "Registration": "registry",
     "ScoringOptions": "config",
     "SegmenterPredictor": "prediction",
     "Stratum": "summary",
     "Summary": "summary",
     "bootstrap_mean": "confidence_intervals",
+    "check_destination": "deployable_folder",
     "evaluate_corpus": "evaluate",
+    "export_deployable": "deployable",
     "gather_records": "records",
+    "opened_predictor": "model_opening",
     "paired_bootstrap_difference": "confidence_intervals",
+    "pull_deployable": "registry",
     "read_records": "records",
+    "register_deployable": "registry",
+    "segment_image_file": "image_segmentation",
     "summarise": "summary",
     "summarise_each": "summary",
     "write_records": "records",
@@ -50,21 +73,36 @@ __all__ = [
     "AUTOMATIC_PROTOCOL",
     "PROTOCOLS",
     "BootstrapOptions",
+    "DeployablePredictor",
     "EvaluationOptions",
     "EvaluationRecord",
+    "ExportConfig",
+    "ExportedDeployable",
+    "GateConfig",
+    "HeldOut",
+    "HeldOutResult",
     "ImagePrompt",
     "Interval",
+    "ModelOrigin",
     "PairedDifference",
+    "PredictConfig",
     "Predictor",
+    "Registration",
     "ScoringOptions",
     "SegmenterPredictor",
     "Stratum",
     "Summary",
     "bootstrap_mean",
+    "check_destination",
     "evaluate_corpus",
+    "export_deployable",
     "gather_records",
+    "opened_predictor",
     "paired_bootstrap_difference",
+    "pull_deployable",
     "read_records",
+    "register_deployable",
+    "segment_image_file",
     "summarise",
     "summarise_each",
     "write_records",

@@ -91,7 +91,8 @@ def export_graphs(segmenter: Segmenter, folder: Path) -> ExportedGraphs:
     with torch.no_grad():
         features = traced.encode(images)
     side_names = sorted(features.side)
-    names = ["embedding", *side_names]
+    # Prefixed, because the exporter lets an input share its name with an inner value.
+    names = [f"feature_{name}" for name in ("embedding", *side_names)]
     image, prompt, point = (torch.export.Dim(name) for name in ("image", "prompt", "point"))
     _export(
         EncoderGraph(traced),

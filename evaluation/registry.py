@@ -7,7 +7,9 @@ its tags say why. MLflow is imported where it is used: it costs more than a seco
 """
 
 import logging
+import os
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -123,6 +125,9 @@ def pull_deployable(reference: str, *, tracking_uri: str, destination: Path) -> 
 def _registry(tracking_uri: str) -> Iterator["MlflowClient"]:
     """Yield a client of the registry; MLflow's errors become ours, with the address in them."""
     _check_address(tracking_uri)
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow  # noqa: PLC0415
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
@@ -249,7 +254,7 @@ def _experiment(client: "MlflowClient", tracking_uri: str) -> str:
     location = None
     if tracking_uri.startswith("sqlite:///"):
         database = Path(tracking_uri.removeprefix("sqlite:///")).absolute()
-        location = (database.parent / "mlflow-artifacts" / EXPERIMENT).as_uri()
+        location = (database.parent / "mlartifacts" / EXPERIMENT).as_uri()
     return client.create_experiment(EXPERIMENT, artifact_location=location)
 
 

@@ -1,0 +1,126 @@
+"""Export a checkpoint as a folder that stands alone, and register it."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+from rich.console import Console
+
+from evaluation import ExportConfig
+from launchers.command_line import run_command
+from shards import Corpus, ManifestSource, open_corpus
+
+if TYPE_CHECKING:
+    from evaluation import ExportedDeployable
+
+_logger = logging.getLogger(__name__)
+
+
+def export(config: ExportConfig) -> None:
+    """Export a checkpoint as ONNX through a gate on held-out Dice, and register it if asked."""
+    from evaluation import HeldOut, ModelOrigin, check_destination, export_deployable
+    from model import find_checkpoint, load_segmenter
+
+    folder = Path(config.output)
+    check_destination(folder, overwrite=config.overwrite)
+    corpus = open_corpus(config.data)
+    checkpoint = find_checkpoint(Path(config.checkpoint))
+    run = _run_of(checkpoint)
+    exported = export_deployable(
+        load_segmenter(checkpoint, base=None if config.base is None else Path(config.base)),
+        folder,
+        origin=ModelOrigin(
+            model_name=config.model_name or (run or checkpoint).resolve().name,
+            checkpoint=f"{run.resolve().name}/{checkpoint.name}" if run else checkpoint.name,
+            training_sources=training_sources(config.training_data, run=run),
+        ),
+        held_out=HeldOut(corpus=corpus, protocol=config.protocol, gate=config.gate),
+        overwrite=config.overwrite,
+    )
+    _report(exported)
+    if config.register_as is not None:
+        _register(config, exported, corpus=corpus)
+
+
+def training_sources(urls: Sequence[str], *, run: Path | None) -> list[ManifestSource]:
+    """Return the sources of the training corpora; of those that the run names if `urls` is empty.
+
+    Corpora that a run names but that are gone are left out with a warning, and the card then says
+    that the training data is not known. Corpora that were asked for must be there.
+    """
+    if urls:
+        return [source for url in urls for source in open_corpus(url).manifest.sources]
+    sources: list[ManifestSource] = []
+    for url in _urls_of_run(run):
+        try:
+            sources += open_corpus(url).manifest.sources
+        except (OSError, ValueError) as error:
+            _logger.warning(
+                "The model card will not list the training data: %s Give training_data=[URL].",
+                error,
+            )
+            return []
+    return sources
+
+
+def _run_of(checkpoint: Path) -> Path | None:
+    """Return the run folder that a checkpoint lies in, or None for a checkpoint on its own."""
+    run = checkpoint.resolve().parent.parent
+    return run if (run / "config.yaml").is_file() else None
+
+
+def _urls_of_run(run: Path | None) -> list[str]:
+    """Return the training URLs that a run's configuration names."""
+    if run is None:
+        return []
+    from pipeline.config import DataConfig
+
+    options = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    train = options.get("data", {}).get("train")
+    return [source.url for source in DataConfig(train=train).sources] if train else []
+
+
+def _report(exported: "ExportedDeployable") -> None:
+    dice, parity = exported.summary.overall.metrics["dice"], exported.parity
+    Console().print(
+        f"{exported.folder}: {exported.opened_bytes / 1e6:.1f} MB of graphs\n"
+        f"  Dice     {dice.mean:.4f} [{dice.lower:.4f}, {dice.upper:.4f}] on {dice.num_rows} "
+        f"held-out objects\n"
+        f"  torch    {parity.mean_dice_of_model:.4f}; an object differs by "
+        f"{parity.mean_dice_difference:.1e} on average\n"
+        f"  card     {exported.folder / 'model_card.md'}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _register(config: ExportConfig, exported: "ExportedDeployable", *, corpus: Corpus) -> None:
+    from evaluation import HeldOutResult, register_deployable
+
+    registration = register_deployable(
+        exported.folder,
+        name=str(config.register_as),
+        result=HeldOutResult(corpus=corpus, protocol=config.protocol, records=exported.records),
+        tracking_uri=config.tracking_uri,
+    )
+    standing = "champion" if registration.promotion.is_champion else "plain version"
+    Console().print(
+        f"{registration.uri} at {config.tracking_uri}\n"
+        f"  {standing}: {registration.promotion.reason}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def main() -> int:
+    """Run the command and return its exit code."""
+    return run_command(ExportConfig, export)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

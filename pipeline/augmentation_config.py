@@ -1,7 +1,10 @@
 """What augmentation may do to a training image. This file never imports torch."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
+
+from omegaconf import MISSING
 
 
 @dataclass(kw_only=True)
@@ -72,15 +75,14 @@ class AugmentationConfig:
     left out and counted. This holds without augmentation, too."""
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name.endswith("_probability"):
-                self._refuse_unless(0.0 <= value <= 1.0, field.name, "between 0 and 1")
-            elif field.name.endswith("_decibels"):
-                self._refuse_unless(value >= 0.0, field.name, "0 or more")
-            elif field.name.endswith("_range"):
+        for name, value in dataclasses.asdict(self).items():
+            if name.endswith("_probability"):
+                self._refuse_unless(0.0 <= value <= 1.0, name, "between 0 and 1")
+            elif name.endswith("_decibels"):
+                self._refuse_unless(value >= 0.0, name, "0 or more")
+            elif name.endswith("_range"):
                 ordered = 0.0 < value[0] <= value[1]
-                self._refuse_unless(ordered, field.name, "[smallest, largest], both positive")
+                self._refuse_unless(ordered, name, "[smallest, largest], both positive")
         self._refuse_unless(
             0.0 <= self.max_rotation_degrees <= 180.0, "max_rotation_degrees", "between 0 and 180"
         )
@@ -95,3 +97,35 @@ class AugmentationConfig:
             raise ValueError(
                 f"augmentation.{name} is {getattr(self, name)}; it must be {expected}."
             )
+
+
+@dataclass(kw_only=True)
+class InspectAugmentationConfig:
+    """Draw what each augmentation does to images of a corpus."""
+
+    url: str = MISSING
+    """Folder or URL of a corpus."""
+
+    sheet: str = "augmentation.png"
+    """PNG file to draw into: a row per augmentation, a column per image."""
+
+    num_pictures: int = 5
+    """Images, taken evenly from the corpus."""
+
+    input_size: int = 160
+    """Side of the framed image, in pixels."""
+
+    fit: Literal["squash", "letterbox"] = "squash"
+    """How an image becomes square: squash changes the aspect ratio, letterbox pads."""
+
+    seed: int = 0
+    """Of the draws."""
+
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+
+    def __post_init__(self) -> None:
+        if not self.sheet.lower().endswith(".png"):
+            raise ValueError(f"sheet={self.sheet}: expected the name of a PNG file.")
+        for name, smallest in (("num_pictures", 1), ("input_size", 16), ("seed", 0)):
+            if getattr(self, name) < smallest:
+                raise ValueError(f"{name} is {getattr(self, name)}; at least {smallest} is needed.")

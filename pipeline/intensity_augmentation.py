@@ -6,6 +6,9 @@ Axis names used in this file:
 
 An image is taken for a log-compressed display of 60 decibels: adding a number of decibels adds a
 sixtieth of it to the brightness. What is black (outside of the sector, padding) stays black.
+
+Contrast and gamma are those of torchvision. They are written out here because every worker would
+import torchvision for them, which takes as long as torch itself.
 """
 
 from dataclasses import dataclass
@@ -15,7 +18,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
-from torchvision.transforms.v2 import functional as intensity
 
 from .augmentation_config import AugmentationConfig
 from .geometry_augmentation import Matrix, linear_field
@@ -124,9 +126,9 @@ def change_intensity(
         noise = _speckle(speckle_generator, size=image.shape[-1])
         image = (image * (1.0 + change.speckle_fraction * noise)).clamp_(0.0, 1.0)
     if change.contrast != 1.0:
-        image = intensity.adjust_contrast(image, change.contrast)
+        image = torch.lerp(image.mean(), image, change.contrast).clamp_(0.0, 1.0)
     if change.gamma != 1.0:
-        image = intensity.adjust_gamma(image, change.gamma)
+        image = image.pow(change.gamma)
     return image
 
 

@@ -109,13 +109,10 @@ def test_clicks_outside_lie_beside_the_object():
 
 
 def test_a_mask_that_fills_the_image_gets_no_click_outside():
-    labels = {
-        label
-        for seed in range(40)
-        for label in draw(
-            np.ones((6, 6), dtype=bool), seed=seed, config=PromptSimulationConfig(box_probability=0.0)
-        ).point_labels.tolist()
-    }
+    config = PromptSimulationConfig(box_probability=0.0)
+    everywhere = np.ones((6, 6), dtype=bool)
+    prompts = [draw(everywhere, seed=seed, config=config) for seed in range(40)]
+    labels = {label for prompt in prompts for label in prompt.point_labels.tolist()}
     assert labels == {1, -1}
 
 

@@ -136,7 +136,7 @@ def test_rotation_turns_a_pixel_about_the_middle():
     config = only(rotation_probability=1.0, max_rotation_degrees=90.0)
     matrix = draw_geometry(config, Turned(np.random.PCG64(0)), size=10)
     assert matrix is not None
-    # A quarter turn from x towards y, which runs down: the upper left corner goes to the upper right.
+    # A quarter turn from x towards y, which runs down: upper left goes to upper right.
     np.testing.assert_allclose(matrix @ [0.0, 0.0, 1.0], [10.0, 0.0, 1.0], atol=1e-9)
     np.testing.assert_allclose(matrix @ [5.0, 5.0, 1.0], [5.0, 5.0, 1.0], atol=1e-9)
 
@@ -161,7 +161,7 @@ def test_a_change_acts_when_it_is_on_and_not_when_it_is_off(change):
     plain = run(image, masks, only())
     changed = run(image, masks, only(**{f"{change}_probability": 1.0}), position=3)
     assert not torch.equal(changed.image, plain.image)
-    assert 0.0 <= changed.image.min()
+    assert changed.image.min() >= 0.0
     assert changed.image.max() <= 1.0
     assert torch.isfinite(changed.image).all()
     moves = change in ("rotation", "zoom", "flip")
@@ -272,6 +272,21 @@ def test_gain_moves_the_brightness_by_decibels():
         speckle_generator=np.random.default_rng(0),
     )
     torch.testing.assert_close(changed, torch.full((1, 8, 8), 0.6))
+
+
+@pytest.mark.parametrize(("contrast", "gamma"), [(0.8, 1.0), (1.6, 1.0), (1.0, 0.7), (1.0, 2.4)])
+def test_contrast_and_gamma_are_those_of_torchvision(contrast, gamma):
+    from torchvision.transforms.v2 import functional  # noqa: PLC0415 -- takes a second
+
+    image = torch.from_numpy(np.random.default_rng(0).random((1, 40, 40), dtype=np.float32))
+    changed = change_intensity(
+        image,
+        IntensityChange(contrast=contrast, gamma=gamma),
+        acquisition=np.eye(3),
+        speckle_generator=np.random.default_rng(0),
+    )
+    expected = functional.adjust_gamma(functional.adjust_contrast(image, contrast), gamma)
+    torch.testing.assert_close(changed, expected, atol=1e-6, rtol=0)
 
 
 def test_speckle_has_the_strength_asked_for_and_is_correlated_with_its_neighbours():

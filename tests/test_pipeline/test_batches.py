@@ -150,7 +150,7 @@ def test_a_batch_holds_what_its_parts_say(corpora):
     for batch in load_batches(corpora, count=5):
         assert batch.images.shape == (2, 1, 64, 64)
         assert batch.images.dtype == torch.float32
-        assert 0.0 <= batch.images.min()
+        assert batch.images.min() >= 0.0
         assert batch.images.max() <= 1.0
         assert batch.masks.shape == (batch.num_objects, 64, 64)
         assert batch.masks.dtype == torch.bool

@@ -19,12 +19,8 @@ from .shard_writer import write_corpus
 from .sources import SOURCES
 from .step_slots import num_micro_batches
 from .storage import Storage
-from .stream_plan import (
-    SampleAddress,
-    StreamPlan,
-    StreamSource,
-    describe_stream_differences,
-)
+from .stream_changes import describe_stream_differences
+from .stream_plan import SampleAddress, StreamPlan, StreamSource
 from .validation import Finding, corpus_urls, validate_corpus
 
 __all__ = [

@@ -3,8 +3,9 @@
 Every shard is a ring of its samples. Epoch e takes the next `num_samples * weight` samples of each
 ring, rounded so that nothing is lost over the epochs: a whole weight W means "each sample W times
 in every epoch", a weight P / Q means "each sample P times in every Q epochs, as evenly as can be".
-One turn of a ring, or the part of it that an epoch takes, is a *visit*. The visits of all sources
-are shuffled together, cut into blocks, and all samples of a block are shuffled once more.
+One turn of a ring, or the part of it that an epoch takes, is a *visit*. The visits are shuffled so
+that those of one source, and of one shard, are spread over the epoch; they are cut into blocks, and
+all samples of a block are shuffled once more.
 
 Random numbers are raw words of PCG64, sorted by a stable sort: numpy promises to keep the words but
 not `Generator.permutation`, and a run must resume after an upgrade of numpy.
@@ -194,7 +195,7 @@ class StreamPlan:
         )
 
     def _lay_out_epoch(self, number: int) -> _Epoch:
-        """Order the visits of an epoch; the visits of one shard are spread over the epoch."""
+        """Take every shard's share of an epoch as visits, and put these in order."""
         before = self._turns_before(number)
         taken = self._turns_before(number + 1) - before
         visits = -(-taken // np.maximum(self._num_samples, 1))
@@ -202,8 +203,7 @@ class StreamPlan:
         ordinals = np.arange(len(shards)) - np.repeat(np.cumsum(visits) - visits, visits)
         done = ordinals * self._num_samples[shards]
         lengths = np.minimum(self._num_samples[shards], taken[shards] - done)
-        chance = self._random_words(len(shards), _VISIT_ORDER, number) * 2.0**-64
-        order = np.argsort((ordinals + chance) / visits[shards], kind="stable")
+        order = self._order_visits(shards, shares=(ordinals, visits[shards]), epoch=number)
 
         num_blocks = -(-len(shards) // self._shards_per_block)
         block_bounds = np.arange(num_blocks + 1) * len(shards) // num_blocks
@@ -218,6 +218,27 @@ class StreamPlan:
             block_bounds=block_bounds,
             block_starts=first_position + positions[block_bounds],
         )
+
+    def _order_visits(
+        self, shards: _Integers, *, shares: tuple[_Integers, _Integers], epoch: int
+    ) -> _Integers:
+        """Return an order in which a shard's visits, and a source's, are spread over the epoch.
+
+        Args:
+            shards: Of each visit, one source after the other.
+            shares: Of each visit, its ordinal among its shard's visits, and how many these are.
+            epoch: Another epoch has another order.
+        """
+        chances = self._random_words(2 * len(shards), _VISIT_ORDER, epoch) * 2.0**-64
+        within_source, among_sources = chances[: len(shards)], chances[len(shards) :]
+        ordinals, visits_of_shard = shares
+        sources = np.searchsorted(self._source_starts, shards, side="right") - 1
+        order = np.lexsort(((ordinals + within_source) / visits_of_shard, sources))
+        visits_of_source = np.bincount(sources)
+        firsts = np.cumsum(visits_of_source) - visits_of_source
+        ranks = np.arange(len(shards)) - firsts[sources]
+        keys = (ranks + among_sources) / visits_of_source[sources]
+        return order[np.argsort(keys, kind="stable")]
 
     def _lay_out_block(self, position: int) -> _Block:
         """Order the samples of the block that holds a position."""
@@ -258,36 +279,6 @@ class StreamPlan:
         """Return 64-bit words that depend on the plan and the purpose alone."""
         seeds = np.random.SeedSequence([self._entropy, *purpose])
         return np.asarray(np.random.PCG64(seeds).random_raw(count), dtype=np.uint64)
-
-
-def describe_stream_differences(saved: dict[str, Any], present: dict[str, Any]) -> list[str]:
-    """Say in words how two stream identities differ; nothing when they agree.
-
-    Args:
-        saved: `StreamPlan.identity` of the run that is resumed; further keys, such as
-            `global_batch_size`, are compared as well.
-        present: The same of the run that is starting.
-    """
-    differences = [
-        f"{key} was {saved.get(key)}, is {present.get(key)}"
-        for key in sorted((saved.keys() | present.keys()) - {"sources"})
-        if saved.get(key) != present.get(key)
-    ]
-    before, now = saved.get("sources", []), present.get("sources", [])
-    if len(before) != len(now):
-        differences.append(f"data.train had {len(before)} corpora, has {len(now)}")
-        return differences
-    for place, (old, new) in enumerate(zip(before, now, strict=True)):
-        if old["weight"] != new["weight"]:
-            differences.append(
-                f"the weight of data.train[{place}] was {old['weight']}, is {new['weight']}"
-            )
-        if old["content_hash"] != new["content_hash"]:
-            differences.append(
-                f"data.train[{place}] had the content {old['content_hash'][:12]}, "
-                f"has {new['content_hash'][:12]}"
-            )
-    return differences
 
 
 def _checked_weights(sources: Sequence[StreamSource]) -> list[Fraction]:

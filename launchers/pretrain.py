@@ -13,7 +13,6 @@ PRESETS = Path(__file__).resolve().parent / "presets"
 def run(config: "PretrainConfig") -> int:
     """Pretrain a segmenter, or resume the run of that name where it stopped."""
     from pipeline.pretraining import pretrain
-
     from pipeline.process_group import OtherRankError
 
     try:

@@ -1,4 +1,4 @@
-"""Writing, finding and pruning a run's checkpoints. Reading the weights back is `model`'s.
+"""Writing and pruning a run's checkpoints. Reading the weights back is `model`'s.
 
 A folder `step-00012000/` is written under another name, COMPLETE last, and renamed: whatever
 interrupts it, the checkpoints before it stay as they were.
@@ -6,7 +6,6 @@ interrupts it, the checkpoints before it stay as they were.
 
 import errno
 import json
-import logging
 import os
 import re
 import shutil
@@ -14,14 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model import BaseFile, write_base_record, write_complete_marker
 
 from .run_state import RunState
-
-_logger = logging.getLogger(__name__)
 
 _STEP_FOLDER = re.compile(r"step-(\d{8,})")
 
@@ -79,15 +76,15 @@ def write_checkpoint(
     return folder
 
 
-def latest_checkpoint(checkpoints: Path) -> Path | None:
-    """Return the newest complete checkpoint; one that is not is passed over with a word."""
-    for folder in reversed(_step_folders(checkpoints)):
-        if _is_complete(folder):
-            return folder
-        _logger.warning(
-            "%s has no COMPLETE marker, so writing it was interrupted: passed over.", folder
-        )
-    return None
+def step_folders(checkpoints: Path) -> list[Path]:
+    """Return the folders of checkpoints, whole or not, oldest first."""
+    folders = [path for path in checkpoints.iterdir() if _STEP_FOLDER.fullmatch(path.name)]
+    return sorted(folders, key=lambda path: int(path.name.removeprefix("step-")))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read one of the files that `write_checkpoint` wrote."""
+    return load_file(path)
 
 
 def mark_best(checkpoints: Path, *, folder: Path) -> None:
@@ -101,7 +98,7 @@ def prune_checkpoints(checkpoints: Path, *, keep: int) -> None:
     """Delete all but the newest `keep` complete checkpoints and the best one."""
     marker = checkpoints / BEST
     best = marker.read_text(encoding="ascii").strip() if marker.is_file() else None
-    complete = [folder for folder in _step_folders(checkpoints) if _is_complete(folder)]
+    complete = [folder for folder in step_folders(checkpoints) if _is_complete(folder)]
     for folder in complete[:-keep]:
         if folder.name != best:
             # Without its marker first, a half deleted folder can never pass for a whole one.
@@ -116,11 +113,6 @@ def drop_partial_checkpoints(checkpoints: Path) -> None:
             shutil.rmtree(folder)
         else:
             folder.unlink()
-
-
-def _step_folders(checkpoints: Path) -> list[Path]:
-    folders = [path for path in checkpoints.iterdir() if _STEP_FOLDER.fullmatch(path.name)]
-    return sorted(folders, key=lambda path: int(path.name.removeprefix("step-")))
 
 
 def _is_complete(folder: Path) -> bool:

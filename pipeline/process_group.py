@@ -12,6 +12,9 @@ from accelerate.utils import DistributedType, broadcast_object_list, gather_obje
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from .config import RunConfig
+from .seeding import make_deterministic
+
 Result = TypeVar("Result")
 
 _logger = logging.getLogger(__name__)
@@ -121,6 +124,23 @@ def start_process_group(*, num_expected: int | None, precision: str) -> ProcessG
                 "--config_file of accelerate launch (launchers/accelerate/ has working ones)."
             )
     return ProcessGroup(accelerator)
+
+
+def set_up_process(config: RunConfig, *, group: ProcessGroup) -> None:
+    """Set threads and determinism, and let rank 0 alone talk."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    make_deterministic()
+    if not group.is_main:
+        logging.getLogger().setLevel(logging.WARNING)
+    _logger.info(
+        "%s, %d %s on %s, %d torch threads each.",
+        group.engine,
+        group.num_ranks,
+        "rank" if group.num_ranks == 1 else "ranks",
+        group.device.type,
+        torch.get_num_threads(),
+    )
 
 
 def _check_launcher(environment: "os._Environ[str]", *, precision: str) -> None:

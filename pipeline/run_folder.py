@@ -10,6 +10,7 @@ RUN.ROOT/RUN.NAME/
     lock               held while a process writes to the run
 """
 
+import contextlib
 import dataclasses
 import fcntl
 import json
@@ -17,7 +18,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +26,10 @@ from typing import IO, Any, Literal
 
 import yaml
 
-from .config import PretrainConfig
+from .config import PretrainConfig, RunConfig
 from .environment import describe_environment
 from .metric_log import MetricLog
+from .process_group import ProcessGroup
 
 _logger = logging.getLogger(__name__)
 
@@ -83,7 +85,7 @@ class RunFolder:
     def write_config(self, config: PretrainConfig) -> list[str]:
         """Write the resolved options; return what differs from those of the run's last start."""
         resolved = _plain(config)
-        before = _flatten(yaml.safe_load(self.config.read_text())) if self.config.exists() else None
+        before = self.read_flat_config() if self.config.exists() else None
         self.config.write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
         after = _flatten(resolved)
         if before is None:
@@ -94,9 +96,13 @@ class RunFolder:
             if before.get(name) != after.get(name)
         ]
 
-    def write_environment(self, *, facts: dict[str, Any]) -> None:
+    def read_flat_config(self) -> dict[str, Any]:
+        """Return the written options by their dotted names."""
+        return _flatten(yaml.safe_load(self.config.read_text(encoding="utf-8")))
+
+    def write_environment(self, *, facts: Mapping[str, Any]) -> None:
         """Write versions, revision and machine, and what the run has found (`facts`)."""
-        content = describe_environment() | facts
+        content = {**describe_environment(), **facts}
         self.environment.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
     def write_status(self, status: RunStatus) -> None:
@@ -127,19 +133,21 @@ class RunFolder:
 
 
 @contextmanager
-def locked_run_folder(*, root: Path, name: str, fresh: bool) -> Iterator[RunFolder]:
-    """Make or find the run's folder and hold its lock for the length of a `with`.
-
-    Args:
-        root: Folder of runs.
-        name: The run.
-        fresh: Move an earlier run of that name aside first.
+def locked_run_folder(config: RunConfig, *, group: ProcessGroup) -> Iterator[RunFolder]:
+    """Make or find the run's folder; rank 0 holds its lock for the length of a `with` (collective).
 
     Raises:
         RuntimeError: Another process writes to the run.
         OSError: The folder cannot be made or written.
     """
-    path = root / name
+    path = Path(config.root) / config.name
+    with contextlib.ExitStack() as stack:
+        group.on_main(lambda: stack.enter_context(_locked(path, fresh=config.fresh)))
+        yield RunFolder(path=path)
+
+
+@contextmanager
+def _locked(path: Path, *, fresh: bool) -> Iterator[None]:
     lock = _take_lock(path)
     try:
         if fresh and any(entry.name != "lock" for entry in path.iterdir()):
@@ -149,7 +157,7 @@ def locked_run_folder(*, root: Path, name: str, fresh: bool) -> Iterator[RunFold
             lock.close()
             lock = _take_lock(path)
         (path / "checkpoints").mkdir(exist_ok=True)
-        yield RunFolder(path=path)
+        yield
     finally:
         lock.close()
 

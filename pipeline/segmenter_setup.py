@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from model import (
@@ -20,7 +19,7 @@ from model import (
     load_weights,
 )
 
-from .checkpoint import WEIGHTS
+from .checkpoint import WEIGHTS, read_tensors
 from .config import PretrainConfig
 from .seeding import seed_first_weights
 
@@ -50,7 +49,7 @@ class PreparedSegmenter:
 
     def load_saved_state(self, folder: Path) -> None:
         """Take over the weights of a checkpoint of this very run."""
-        tensors = load_file(folder / WEIGHTS)
+        tensors = read_tensors(folder / WEIGHTS)
         if set(tensors) != self.saved_names:
             different = sorted(set(tensors) ^ self.saved_names)
             raise ValueError(

@@ -54,3 +54,8 @@ def watch_stop_signals() -> Iterator[StopSignal]:
 def exit_code_of(number: int) -> int:
     """Return the exit code of a run that a signal has ended, as shells write it: 128 + number."""
     return 128 + number
+
+
+def describe_signal(number: int) -> str:
+    """Return how a run was stopped, in words."""
+    return "Interrupted" if number == signal.SIGINT else f"Stopped by {signal.Signals(number).name}"

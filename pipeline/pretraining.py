@@ -1,0 +1,33 @@
+"""THE LOOP."""
+
+from .config import PretrainConfig
+from .process_group import set_up_process, start_process_group
+from .run_folder import locked_run_folder
+from .session import RunResult
+from .session_setup import open_session
+from .stop_signal import watch_stop_signals
+
+
+def pretrain(config: PretrainConfig) -> RunResult:
+    """Train until `run.max_steps`, from where the run of that name stopped (collective).
+
+    Raises:
+        ValueError, OSError, RuntimeError: What the user can mend; the message says how.
+    """
+    group = start_process_group(num_expected=config.run.num_processes, precision=config.precision)
+    set_up_process(config.run, group=group)
+    with watch_stop_signals() as stop, locked_run_folder(config.run, group=group) as folder:
+        session = open_session(config, group=group, folder=folder, stop=stop)
+        if session.is_finished:
+            return session.already_finished()
+        with session.tracked():
+            for micro_batches in session.steps():
+                outcome = session.take_step(micro_batches)
+                session.log(outcome)
+                if session.validation_is_due:
+                    session.validate()
+                if session.checkpoint_is_due:
+                    session.save()
+                if session.is_over:
+                    break
+            return session.conclude()

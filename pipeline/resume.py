@@ -1,0 +1,57 @@
+"""What a run starts from: its own latest whole checkpoint, if it has one that fits."""
+
+import logging
+from pathlib import Path
+
+from model import verify_complete
+
+from .checkpoint import COMPLETE, step_folders
+from .run_state import RunIdentity, RunState, read_run_state
+
+_logger = logging.getLogger(__name__)
+
+
+def checkpoint_to_resume(checkpoints: Path) -> Path | None:
+    """Return the newest whole checkpoint, or None for a run that has none yet.
+
+    One whose writing was interrupted, or whose files are no longer what was written, is passed over
+    with a word: the run then repeats the steps after the one before, and ends the same.
+
+    Raises:
+        ValueError: There are finished checkpoints, and every one of them is damaged.
+    """
+    damaged: list[str] = []
+    for folder in reversed(step_folders(checkpoints)):
+        if not (folder / COMPLETE).is_file():
+            _logger.warning("%s has no COMPLETE marker, so it is no whole checkpoint.", folder)
+            continue
+        try:
+            verify_complete(folder)
+        except ValueError as error:
+            damaged.append(str(error))
+            _logger.warning("%s Passed over.", error)
+            continue
+        return folder
+    if damaged:
+        raise ValueError(
+            f"No checkpoint of this run can be read any more: {damaged[0]} Put a good copy back, "
+            "or start anew with run.fresh=true."
+        )
+    return None
+
+
+def resume_state(folder: Path, *, identity: RunIdentity) -> RunState:
+    """Read where the run stood, and refuse to go on as another run.
+
+    Raises:
+        ValueError: The run that starts is not the one that was saved; the message says why.
+    """
+    state = read_run_state(folder)
+    differences = state.identity.differences(identity)
+    if differences:
+        raise ValueError(
+            f"{folder.parent.parent} cannot be resumed: {'; '.join(differences)}. Start the "
+            "command it was started with, begin anew with run.fresh=true, or start another run "
+            f"(run.name=NAME) from its weights with initialize_from={folder}."
+        )
+    return state

@@ -1,0 +1,295 @@
+"""Everything a running pretraining holds, and its phases, which the loop names."""
+
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from torch.optim import Optimizer
+from tqdm import tqdm
+
+from shards.sample_stream import StreamLoader
+
+from .batches import TrainingBatch
+from .checkpoint import drop_partial_checkpoints, mark_best, prune_checkpoints, write_checkpoint
+from .config import PretrainConfig
+from .ema import MovingAverage
+from .optimizer import optimizer_state
+from .process_group import ProcessGroup
+from .run_folder import RunFolder
+from .run_records import RunRecords
+from .run_state import BestScore, RunState
+from .segmenter_setup import PreparedSegmenter
+from .stepper import Requests, StepOutcome, Stepper
+from .stop_signal import StopSignal, describe_signal, exit_code_of
+from .throughput import Throughput, memory_in_use
+from .training_data import TrainingData
+from .validation import validate
+from .validation_pictures import draw_validation_pictures
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """How a run, or this part of it, ended."""
+
+    folder: RunFolder
+    step: int
+    best_score: BestScore | None
+    exit_code: int
+    """0 when the run is finished, 128 + N when signal N interrupted it."""
+
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionParts:
+    """What a session is put together from; see `session_setup`."""
+
+    data: TrainingData
+    prepared: PreparedSegmenter
+    optimizer: Optimizer
+    """Unwrapped, for its state."""
+
+    stepper: Stepper
+    average: MovingAverage | None
+    loader: StreamLoader[TrainingBatch]
+    num_micro_batches: int
+    """Of one rank in one step."""
+
+    state: RunState
+    records: RunRecords
+
+
+class Session:
+    """A run in progress. Methods are collective unless they say otherwise."""
+
+    def __init__(
+        self,
+        parts: SessionParts,
+        *,
+        config: PretrainConfig,
+        group: ProcessGroup,
+        folder: RunFolder,
+        stop: StopSignal,
+    ) -> None:
+        self._parts = parts
+        self._records = parts.records
+        self._config = config
+        self._group = group
+        self._folder = folder
+        self._stop = stop
+        self._requests = Requests()
+        self._throughput = Throughput()
+        self._elapsed_before = parts.state.elapsed_seconds
+        self._start = self._last_save = time.monotonic()
+        self._bar = tqdm(
+            total=config.run.max_steps,
+            initial=parts.state.step,
+            unit="step",
+            desc=config.run.name,
+            disable=None if group.is_main else True,
+        )
+
+    @property
+    def state(self) -> RunState:
+        """Where the run stands."""
+        return self._parts.state
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every step is taken or the time is used up. Not collective."""
+        minutes = self._config.run.max_minutes
+        is_time_used = minutes is not None and self.state.elapsed_seconds >= 60 * minutes
+        return self.state.step >= self._config.run.max_steps or is_time_used
+
+    @property
+    def is_over(self) -> bool:
+        """Whether this process takes no further step. Not collective, but alike on all ranks."""
+        wants_stop = self._requests.stop_signal > 0 or self._requests.time_is_up
+        return wants_stop or self.state.step >= self._config.run.max_steps
+
+    @property
+    def validation_is_due(self) -> bool:
+        """Whether to score now: by the interval and at the end, not when a signal presses."""
+        if self._parts.data.validation is None or self._requests.stop_signal:
+            return False
+        every = self._config.validation.every_steps
+        return self.is_over or (every is not None and self.state.step % every == 0)
+
+    @property
+    def checkpoint_is_due(self) -> bool:
+        """Whether to save now: by the intervals, at the end, on a signal, after a best score."""
+        best = self.state.best_score
+        return (
+            self.is_over
+            or self._requests.save_is_due
+            or self.state.step % self._config.checkpoint.every_steps == 0
+            or (best is not None and best.step == self.state.step)
+        )
+
+    @contextlib.contextmanager
+    def tracked(self) -> Iterator[None]:
+        """Keep MLflow and `status.json` truthful, whatever ends the training inside the `with`."""
+        facts = {
+            "engine": self._group.engine,
+            "num_ranks": self._group.num_ranks,
+            "device": str(self._group.device),
+            "corpora": self._parts.data.facts,
+        }
+        self._records.begin(self.state, facts=facts)
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._records.end(self.state, as_state="interrupted", message="Ended without saving.")
+            raise
+        except BaseException as error:
+            self._records.end(self.state, as_state="failed", message=str(error))
+            raise
+        finally:
+            self._bar.close()
+
+    def steps(self) -> Iterator[list[TrainingBatch]]:
+        """Yield this rank's micro-batches of each step still to take. Not collective."""
+        with contextlib.closing(iter(self._parts.loader)) as batches:
+            while self.state.step < self._config.run.max_steps:
+                with self._throughput.waiting_for_data():
+                    micro_batches = [next(batches) for _ in range(self._parts.num_micro_batches)]
+                yield micro_batches
+
+    def take_step(self, micro_batches: Sequence[TrainingBatch]) -> StepOutcome:
+        """Take one optimizer step and agree with the other ranks on what comes after it."""
+        outcome = self._parts.stepper.take(
+            micro_batches, step=self.state.step, requests=self._wishes()
+        )
+        self._requests = outcome.requests
+        self.state.step += 1
+        self._throughput.count(
+            num_images=self._config.data.global_batch_size, num_masks=outcome.num_masks
+        )
+        self._bar.update()
+        return outcome
+
+    def log(self, outcome: StepOutcome) -> None:
+        """Write a row of this step's own values, every `run.log_every_steps`. Not collective."""
+        step, run = self.state.step, self._config.run
+        if step % run.log_every_steps and step != run.max_steps:
+            return
+        terms = {name: value for name, value in outcome.losses.items() if name != "total"}
+        values = {
+            "train/loss": outcome.losses["total"],
+            **{f"train/{name}": value for name, value in terms.items()},
+            "train/learning_rate": outcome.learning_rate,
+            "train/gradient_norm": outcome.gradient_norm,
+            "train/epoch": self.state.samples_consumed / self._parts.data.plan.epoch_length,
+            **self._throughput.take_rates(),
+            **memory_in_use(self._group.device),
+        }
+        self._records.write(self.state, kind="train", values=values)
+        self._bar.set_postfix(loss=f"{outcome.losses['total']:.4f}", refresh=False)
+
+    def validate(self) -> None:
+        """Score the held-out shards, with the averaged weights where there are any."""
+        corpus = self._parts.data.validation
+        assert corpus is not None
+        segmenter, average = self._parts.prepared.segmenter, self._parts.average
+        averaged = contextlib.nullcontext() if average is None else average.in_place_of(segmenter)
+        with self._throughput.paused(), averaged:
+            result = validate(segmenter, corpus, config=self._config, group=self._group)
+            self.state.metrics = dict(result.values)
+            self._note_score(result.score)
+            self._records.write(self.state, kind="validation", values=result.values)
+            if self._group.is_main:
+                pictures = draw_validation_pictures(
+                    segmenter,
+                    corpus,
+                    folder=self._folder.pictures / f"step-{self.state.step:08d}",
+                    config=self._config,
+                    group=self._group,
+                )
+                self._records.keep_pictures(pictures)
+
+    def save(self) -> None:
+        """Write a checkpoint, note the best, and drop what `checkpoint.keep` lets go."""
+        with self._throughput.paused():
+            self.state.elapsed_seconds = self._elapsed()
+            self._group.on_main(self._write_checkpoint)
+            self._last_save = time.monotonic()
+
+    def conclude(self) -> RunResult:
+        """Say how the run ended, to the user, `status.json` and MLflow. Not collective."""
+        signal = self._requests.stop_signal
+        best = self.state.best_score
+        scored = f", best {best.name} {best.value:.4f} at step {best.step}" if best else ""
+        if signal:
+            message = (
+                f"{describe_signal(signal)} at step {self.state.step} of "
+                f"{self._config.run.max_steps}: saved in {self._folder.path}. The same command "
+                "goes on from there."
+            )
+            self._records.end(self.state, as_state="interrupted", message=message)
+        else:
+            message = f"{self._folder.path}: finished at step {self.state.step}{scored}."
+            self._records.end(self.state, as_state="finished", message=message)
+        _logger.info("%s", message)
+        return self._result(message, exit_code=exit_code_of(signal) if signal else 0)
+
+    def already_finished(self) -> RunResult:
+        """Say that there is nothing left to do. Not collective."""
+        self._bar.close()
+        message = (
+            f"{self._folder.path} is finished: step {self.state.step}. Raise run.max_steps (or "
+            "run.max_minutes) to go on, or begin anew with run.fresh=true."
+        )
+        _logger.info("%s", message)
+        return self._result(message, exit_code=0)
+
+    def _wishes(self) -> Requests:
+        """Return what this rank wants after the step that begins; rank 0 alone looks at clocks."""
+        minutes, every = self._config.run.max_minutes, self._config.checkpoint.every_minutes
+        is_main, since_save = self._group.is_main, time.monotonic() - self._last_save
+        return Requests(
+            stop_signal=self._stop.number,
+            time_is_up=is_main and minutes is not None and self._elapsed() >= 60 * minutes,
+            save_is_due=is_main and every is not None and since_save >= 60 * every,
+        )
+
+    def _elapsed(self) -> float:
+        return self._elapsed_before + time.monotonic() - self._start
+
+    def _note_score(self, score: float) -> None:
+        best = self.state.best_score
+        if math.isfinite(score) and (best is None or score > best.value):
+            name = self._config.validation.score
+            self.state.best_score = BestScore(name=name, value=score, step=self.state.step)
+        _logger.info(
+            "Step %d: validation %s %.4f.", self.state.step, self._config.validation.score, score
+        )
+
+    def _write_checkpoint(self) -> None:
+        parts, checkpoints = self._parts, self._folder.checkpoints
+        drop_partial_checkpoints(checkpoints)
+        folder = write_checkpoint(
+            checkpoints,
+            state=self.state,
+            base=parts.prepared.base,
+            weights=parts.prepared.saved_state(),
+            optimizer=optimizer_state(parts.optimizer, parts.prepared.segmenter),
+            average=None if parts.average is None else parts.average.values,
+        )
+        if self.state.best_score is not None and self.state.best_score.step == self.state.step:
+            mark_best(checkpoints, folder=folder)
+        prune_checkpoints(checkpoints, keep=self._config.checkpoint.keep)
+        _logger.info("Saved %s.", folder)
+
+    def _result(self, message: str, *, exit_code: int) -> RunResult:
+        return RunResult(
+            folder=self._folder,
+            step=self.state.step,
+            best_score=self.state.best_score,
+            exit_code=exit_code,
+            message=message,
+        )

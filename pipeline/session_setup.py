@@ -1,0 +1,149 @@
+"""From options to a session that can take its next step. Everything is checked on the way."""
+
+import json
+import logging
+
+from model import Segmenter
+from shards import num_micro_batches
+from shards.sample_stream import StreamLoader
+
+from .batches import TrainingBatch, make_training_loader
+from .checkpoint import AVERAGE, OPTIMIZER, read_tensors
+from .config import PretrainConfig
+from .ema import MovingAverage
+from .optimizer import build_optimizer, load_optimizer_state
+from .process_group import ProcessGroup
+from .resume import checkpoint_to_resume, resume_state
+from .run_folder import RunFolder
+from .run_records import RunRecords
+from .run_state import RunIdentity, RunState
+from .segmenter_setup import PreparedSegmenter, initialize_segmenter, prepare_segmenter
+from .session import Session, SessionParts
+from .stepper import Stepper
+from .stop_signal import StopSignal
+from .train_step import TrainingStep
+from .training_data import TrainingData, open_training_data
+
+_logger = logging.getLogger(__name__)
+
+
+def open_session(
+    config: PretrainConfig, *, group: ProcessGroup, folder: RunFolder, stop: StopSignal
+) -> Session:
+    """Open the data, build the model, and take over the run's latest checkpoint (collective).
+
+    Raises:
+        ValueError, FileNotFoundError: An option, a file or the checkpoint does not fit.
+    """
+    per_step = _micro_batches_per_step(config, group=group)
+    data = open_training_data(config.data, seed=config.run.seed)
+    prepared = prepare_segmenter(config, categories=data.categories)
+    checkpoint = group.on_main(lambda: checkpoint_to_resume(folder.checkpoints))
+    identity = _identity(config, data=data, prepared=prepared)
+    if checkpoint is not None:
+        state = resume_state(checkpoint, identity=identity)
+        prepared.load_saved_state(checkpoint)
+        _logger.info("Resuming from %s.", checkpoint)
+    else:
+        state = RunState(identity=identity)
+        if config.initialize_from is not None:
+            initialize_segmenter(prepared, source=config.initialize_from)
+
+    step_module = TrainingStep(
+        prepared.segmenter,
+        objective=config.objective,
+        global_batch_size=config.data.global_batch_size,
+        num_ranks=group.num_ranks,
+        precision=config.precision,
+    ).train()
+    optimizer = build_optimizer(prepared.segmenter, config=config.optimizer)
+    wrapped_module, wrapped_optimizer = group.wrap(step_module, optimizer)
+    average = _moving_average(config, segmenter=prepared.segmenter)
+    if checkpoint is not None:
+        tensors = read_tensors(checkpoint / OPTIMIZER)
+        load_optimizer_state(optimizer, prepared.segmenter, tensors=tensors)
+        if average is not None and (checkpoint / AVERAGE).is_file():
+            average.load(read_tensors(checkpoint / AVERAGE))
+    parts = SessionParts(
+        data=data,
+        prepared=prepared,
+        optimizer=optimizer,
+        stepper=Stepper(
+            wrapped_module,
+            wrapped_optimizer,
+            config=config,
+            group=group,
+            average=average,
+            segmenter=prepared.segmenter,
+        ),
+        average=average,
+        loader=_training_loader(
+            config, data=data, segmenter=prepared.segmenter, group=group, first_step=state.step
+        ),
+        num_micro_batches=per_step,
+        state=state,
+        records=RunRecords(folder, config=config, is_on=group.is_main),
+    )
+    return Session(parts, config=config, group=group, folder=folder, stop=stop)
+
+
+def _micro_batches_per_step(config: PretrainConfig, *, group: ProcessGroup) -> int:
+    per_step = num_micro_batches(
+        global_batch_size=config.data.global_batch_size,
+        micro_batch_size=config.data.micro_batch_size,
+        num_ranks=group.num_ranks,
+    )
+    _logger.info(
+        "Global batch %d = %d ranks x %d accumulated x %d images; %s.",
+        config.data.global_batch_size,
+        group.num_ranks,
+        per_step,
+        config.data.micro_batch_size,
+        config.precision,
+    )
+    return per_step
+
+
+def _identity(
+    config: PretrainConfig, *, data: TrainingData, prepared: PreparedSegmenter
+) -> RunIdentity:
+    stream = data.plan.identity | {"global_batch_size": config.data.global_batch_size}
+    return RunIdentity(
+        stream=stream,
+        # As it will be read back: JSON knows no tuples.
+        architecture=json.loads(json.dumps(prepared.architecture)),
+        base_sha256=prepared.base.sha256 if prepared.base else None,
+    )
+
+
+def _moving_average(config: PretrainConfig, *, segmenter: Segmenter) -> MovingAverage | None:
+    decay = config.optimizer.ema_decay
+    return None if decay is None else MovingAverage(segmenter, decay=decay)
+
+
+def _training_loader(
+    config: PretrainConfig,
+    *,
+    data: TrainingData,
+    segmenter: Segmenter,
+    group: ProcessGroup,
+    first_step: int,
+) -> StreamLoader[TrainingBatch]:
+    return make_training_loader(
+        corpora=data.corpora,
+        plan=data.plan,
+        framing=segmenter.framing,
+        num_channels=config.data.num_channels,
+        categories=segmenter.categories,
+        prompts=config.prompts,
+        augmentation=config.augmentation,
+        num_error_clicks=0 if segmenter.is_automatic else config.num_error_clicks,
+        seed=config.run.seed,
+        max_objects_per_image=config.data.max_objects_per_image,
+        global_batch_size=config.data.global_batch_size,
+        micro_batch_size=config.data.micro_batch_size,
+        rank=group.rank,
+        num_ranks=group.num_ranks,
+        first_step=first_step,
+        num_workers=config.data.num_workers,
+    )

@@ -1,0 +1,78 @@
+"""Scores on held-out shards during training: each object once, shared out over the ranks."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from evaluation import (
+    AUTOMATIC_PROTOCOL,
+    BootstrapOptions,
+    EvaluationOptions,
+    SegmenterPredictor,
+    evaluate_corpus,
+    gather_records,
+    summarise,
+)
+from model import Segmenter
+from shards import Corpus
+
+from .config import PretrainConfig
+from .process_group import ProcessGroup
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationResult:
+    """What a validation found, the same on every rank."""
+
+    score: float
+    """The one that chooses the best checkpoint; NaN where nothing could be scored."""
+
+    values: Mapping[str, float]
+    """Means over objects by name, for `metrics.jsonl`."""
+
+
+def validate(
+    segmenter: Segmenter, corpus: Corpus, *, config: PretrainConfig, group: ProcessGroup
+) -> ValidationResult:
+    """Score the segmenter, which is unwrapped, and leave it in training mode (collective)."""
+    options = EvaluationOptions(images_per_batch=config.validation.batch_size)
+    try:
+        predictor = make_predictor(segmenter, config=config, group=group)
+        mine = evaluate_corpus(
+            predictor,
+            corpus,
+            protocol=protocol_of(segmenter, config=config),
+            model_name=config.run.name,
+            rank=group.rank,
+            num_ranks=group.num_ranks,
+            progress=group.is_main,
+            options=options,
+        )
+    finally:
+        segmenter.train()
+    records = gather_records(group.gather(mine))
+    summary = summarise(records, bootstrap=BootstrapOptions(num_resamples=0))
+    values = {f"validation/{name}": value for name, value in summary.scores().items()}
+    for category, stratum in summary.by_category.items():
+        values[f"validation/{category}/dice"] = stratum.mean("dice")
+    finite = {name: float(value) for name, value in values.items() if math.isfinite(value)}
+    return ValidationResult(
+        score=finite.get(f"validation/{config.validation.score}", math.nan), values=finite
+    )
+
+
+def make_predictor(
+    segmenter: Segmenter, *, config: PretrainConfig, group: ProcessGroup
+) -> SegmenterPredictor:
+    """Return the segmenter in evaluation mode behind the interface of the evaluation."""
+    return SegmenterPredictor(
+        segmenter,
+        device=group.device,
+        batch_size=config.validation.batch_size,
+        precision=config.precision,
+    )
+
+
+def protocol_of(segmenter: Segmenter, *, config: PretrainConfig) -> str:
+    """Return how the segmenter is asked; one that answers by category is not asked at all."""
+    return AUTOMATIC_PROTOCOL if segmenter.is_automatic else config.validation.protocol

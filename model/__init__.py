@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         SamusArchitecture,
         UnetArchitecture,
     )
+    from .flattened_checkpoint import write_flattened
     from .framing import Framing
     from .freezing import FreezingReport, freeze
     from .objective_config import ObjectiveConfig
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from .pretrained_weights import load_weights, tensors_to_store
     from .prompt_simulation import SimulatedPrompt, error_clicks, simulate_prompt
     from .prompts import ImageFeatures, MaskPrediction, Prompts
+    from .samus import SamusSegmenter
     from .segmenter import Segmenter
     from .weights_report import WeightsReport
 
@@ -52,6 +54,7 @@ _MODULE_OF_NAME = {
     "Prompts": "prompts",
     "SamArchitecture": "config",
     "SamusArchitecture": "config",
+    "SamusSegmenter": "samus",
     "Segmenter": "segmenter",
     "SimulatedPrompt": "prompt_simulation",
     "UnetArchitecture": "config",
@@ -71,6 +74,7 @@ _MODULE_OF_NAME = {
     "verify_complete": "checkpoint_folder",
     "write_base_record": "checkpoint_folder",
     "write_complete_marker": "checkpoint_folder",
+    "write_flattened": "flattened_checkpoint",
 }
 
 __all__ = [
@@ -86,6 +90,7 @@ __all__ = [
     "Prompts",
     "SamArchitecture",
     "SamusArchitecture",
+    "SamusSegmenter",
     "Segmenter",
     "SimulatedPrompt",
     "UnetArchitecture",
@@ -105,6 +110,7 @@ __all__ = [
     "verify_complete",
     "write_base_record",
     "write_complete_marker",
+    "write_flattened",
 ]
 
 

@@ -40,7 +40,7 @@ def read_tensors(path: Path) -> TensorFile:
             containers are unpickled: a file that names anything else is refused unread.
     """
     _check_readable(path)
-    if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors" or _starts_like_safetensors(path):
         return unwrap_tensors(_read_safetensors(path), origin=str(path))
     return unwrap_tensors(_read_pickled(path), origin=str(path))
 
@@ -74,6 +74,12 @@ def _check_readable(path: Path) -> None:
         raise ValueError(f"{path}: expected a file of weights (.pth, .pt or .safetensors).")
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: the file is empty. Download or copy it again.")
+
+
+def _starts_like_safetensors(path: Path) -> bool:
+    """Tell by the JSON that follows the eight bytes of its length, whatever the file is called."""
+    with path.open("rb") as stream:
+        return stream.read(9)[8:] == b"{"
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -44,6 +43,8 @@ def match_tensors(segmenter: nn.Module, tensors: Mapping[str, Tensor]) -> Matchi
         target = targets.get(name)
         if target is None:
             refused[name] = NOT_IN_MODEL
+        elif tensor.is_floating_point() != target.is_floating_point():
+            refused[name] = f"holds {tensor.dtype}, here {target.dtype}"
         elif tensor.shape == target.shape:
             values[name] = tensor
         elif _is_resizable(segmenter, name=name, tensor=tensor, target=target):
@@ -94,7 +95,6 @@ def _is_resizable(segmenter: nn.Module, *, name: str, tensor: Tensor, target: Te
         and owner.is_global
         and tensor.ndim == target.ndim
         and tensor.shape[1:] == target.shape[1:]
-        and torch.is_floating_point(tensor)
     )
 
 

@@ -3,6 +3,7 @@
 import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from segment_anything.modeling import (
@@ -17,9 +18,17 @@ from torch import Tensor, nn
 from model import PRESETS, SamusArchitecture, Segmenter, build_segmenter
 from model.published_layouts import translate_name
 
-SAMUS_TINY = PRESETS["samus_tiny"]
 
-SMALL_VIT_B = {
+def samus_preset(name: str) -> SamusArchitecture:
+    """Return a preset that is known to be a SAMUS."""
+    preset = PRESETS[name]
+    assert isinstance(preset, SamusArchitecture)
+    return preset
+
+
+SAMUS_TINY = samus_preset("samus_tiny")
+
+SMALL_VIT_B: dict[str, Any] = {
     "width": 24,
     "num_heads": 2,
     "position_grid": 16,
@@ -34,7 +43,7 @@ SMALL_VIT_B = {
 """ViT-B's blocks, so that the names are the published ones, with few channels."""
 
 
-def small_sam(architecture: SamusArchitecture, **encoder_options: object) -> Sam:
+def small_sam(architecture: SamusArchitecture, **encoder_options: Any) -> Sam:
     """Build `segment_anything`'s own SAM to the measures of a SAMUS preset.
 
     Args:
@@ -43,7 +52,7 @@ def small_sam(architecture: SamusArchitecture, **encoder_options: object) -> Sam
     """
     grid, width = architecture.position_grid, architecture.embedding_width
     image_size = grid * architecture.patch_size
-    options = {
+    options: dict[str, Any] = {
         "embed_dim": architecture.width,
         "depth": architecture.depth,
         "num_heads": architecture.num_heads,
@@ -55,7 +64,7 @@ def small_sam(architecture: SamusArchitecture, **encoder_options: object) -> Sam
             img_size=image_size,
             patch_size=architecture.patch_size,
             mlp_ratio=architecture.mlp_ratio,
-            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+            norm_layer=partial(nn.LayerNorm, eps=1e-6),  # pyright: ignore[reportArgumentType]
             use_rel_pos=True,
             rel_pos_zero_init=True,
             window_size=architecture.window_size,

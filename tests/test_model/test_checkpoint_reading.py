@@ -22,6 +22,7 @@ from model import (
     verify_complete,
     write_base_record,
     write_complete_marker,
+    write_flattened,
 )
 from tests.support.small_sam import SAMUS_TINY, small_sam
 
@@ -272,3 +273,14 @@ def test_a_full_checkpoint_may_be_the_base_of_another(tmp_path):
 def test_a_checkpoint_of_another_model_says_which_one_it_is(run):
     with pytest.raises(ValueError, match="looks like samus_tiny, a checkpoint, but this model is"):
         load_weights(build_segmenter("unet_tiny"), run)
+
+
+def test_a_flattened_checkpoint_needs_no_other_file(finetuned, tmp_path):
+    folder, trained, base_path = finetuned
+    write_flattened(load_segmenter(folder), tmp_path / "whole", preset="samus_tiny")
+    base_path.unlink()
+    assert_same_weights(load_segmenter(tmp_path / "whole"), trained)
+    report = load_weights(build_segmenter("samus_tiny"), tmp_path / "whole")
+    assert (report.base, report.from_base) == (None, frozenset())
+    with pytest.raises(FileExistsError, match="is there already"):
+        write_flattened(trained, tmp_path / "whole")

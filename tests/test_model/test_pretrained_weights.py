@@ -169,7 +169,7 @@ def test_a_model_of_another_family_is_told_what_the_file_is(sam_file):
         load_weights(build_segmenter("unet_tiny"), sam_file)
 
 
-@pytest.mark.parametrize("change", ["misspelt", "missing", "misshaped", "extra"])
+@pytest.mark.parametrize("change", ["misspelt", "missing", "misshaped", "quantised", "extra"])
 def test_one_unexplained_tensor_refuses_the_file_and_touches_nothing(change, sam_weights):
     tensors = dict(sam_weights)
     name = "mask_decoder.iou_token.weight"
@@ -179,6 +179,8 @@ def test_one_unexplained_tensor_refuses_the_file_and_touches_nothing(change, sam
             tensors["mask_decoder.iou_tokens.weight"] = value
     elif change == "misshaped":
         tensors[name] = torch.ones(1, 31)
+    elif change == "quantised":
+        tensors[name] = torch.ones(1, 32, dtype=torch.int8)
     else:
         tensors["mask_decoder.presence_token.weight"] = torch.ones(1)
     segmenter = build_segmenter("samus_tiny")
@@ -187,6 +189,7 @@ def test_one_unexplained_tensor_refuses_the_file_and_touches_nothing(change, sam
         "misspelt": r"iou_tokens.weight is not in this model \(nearest: mask_decoder.iou_token",
         "missing": r"1 tensors of the model are not in it, such as mask_decoder.iou_token.weight",
         "misshaped": r"mask_decoder.iou_token.weight is 1 x 31, here 1 x 32",
+        "quantised": r"mask_decoder.iou_token.weight holds torch.int8, here torch.float32",
         "extra": r"mask_decoder.presence_token.weight is not in this model",
     }[change]
     with pytest.raises(WeightsError, match=expected) as caught:
@@ -217,6 +220,12 @@ def test_a_file_in_the_old_format_of_torch_loads_too(tmp_path, sam_weights):
     path = tmp_path / "old.pth"
     tensors = sam_weights
     torch.save(tensors, path, _use_new_zipfile_serialization=False)
+    assert load_weights(build_segmenter("samus_tiny"), path).layout == "sam"
+
+
+def test_safetensors_are_told_by_their_content_whatever_the_file_is_called(tmp_path, sam_weights):
+    path = tmp_path / "renamed.pth"
+    save_file(sam_weights, path)
     assert load_weights(build_segmenter("samus_tiny"), path).layout == "sam"
 
 
@@ -376,7 +385,7 @@ def test_a_sam_without_plugs_is_what_the_prompted_decoder_computes(sam_file):
     segmenter = build_segmenter("samus_tiny", has_detail_skip=False).eval()
     load_weights(segmenter, sam_file)
     sam = small_sam(SAMUS_TINY).eval()
-    grid = segmenter.architecture.grid_size
+    grid = SAMUS_TINY.grid_size
     sam.prompt_encoder.image_embedding_size = (grid, grid)
     sam.prompt_encoder.input_image_size = (64, 64)
     embedding = torch.randn(1, 32, grid, grid, generator=torch.Generator().manual_seed(3))

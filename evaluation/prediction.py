@@ -1,10 +1,12 @@
 """Logits on the original grid from a segmenter.
 
 Axis names used in this file:
-    row, column  of the original image
+    image        one image of a batch
+    row, column  of the framed image or of the low-resolution mask
     channel      of the image; one for grey, three for colour
-    prompt       one question about the image
-    category     one of an automatic model's categories, in its order
+    prompt       one question about an image, or one category of an automatic model
+    slot         one click or box corner
+    candidate    one of several masks that answer the same prompt
 """
 
 import contextlib
@@ -26,7 +28,9 @@ ABSENT_LABEL = -1
 HALF_PIXEL = 0.5
 """An `ImagePrompt` puts the first pixel's centre at (0.5, 0.5), a segmenter at (0, 0)."""
 
-Image = UInt8[np.ndarray, "row column"] | UInt8[np.ndarray, "row column channel"]
+Image = UInt8[np.ndarray, "_ _"] | UInt8[np.ndarray, "_ _ 3"]
+"""Row, column, and channel where it is coloured; the images of a batch have sizes of their own."""
+
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -146,7 +150,7 @@ class SegmenterPredictor:
 
     def _unframe(
         self,
-        logits: Sequence[Float[Tensor, "prompt row column"]],
+        logits: Sequence[Float[Tensor, "_ row column"]],
         sizes: Sequence[tuple[int, int]],
     ) -> list[np.ndarray]:
         return [

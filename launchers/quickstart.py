@@ -1,0 +1,184 @@
+"""Run the whole chain on the embedded default: phantom images in, a served model out."""
+
+import logging
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from launchers.command_line import run_command
+
+LAUNCHERS = Path(__file__).resolve().parent
+MODEL_NAME = "samus-quickstart"
+EXAMPLE = "example.png"
+RUN_NAME = "phantom_tiny"
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class QuickstartConfig:
+    """The chain on simulated images with a tiny SAMUS; minutes on two cores."""
+
+    folder: str = "quickstart"
+    """Where everything goes; what is there already is used again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One command of the chain, and the file whose presence says that it is done."""
+
+    title: str
+    words: Sequence[str]
+    proof: Path
+
+    needs_example: bool = False
+    """Whether the command is given a click in the example image, as its last word."""
+
+
+def quickstart(config: QuickstartConfig) -> int:
+    """Build shards, pretrain, evaluate, export, register and predict on simulated ultrasound."""
+    folder = Path(config.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for step in plan_steps(folder):
+        if not _run(step, folder=folder):
+            return 1
+    _show_where_things_lie(folder)
+    return 0
+
+
+def plan_steps(folder: Path) -> list[Step]:
+    """Return the commands of the chain in order; each can be typed by hand as well."""
+    corpus, runs, deployable = folder / "corpus", folder / "runs", folder / "deployable"
+    run, tracking = runs / RUN_NAME, f"sqlite:///{runs / 'mlflow.db'}"
+    return [
+        Step(
+            title="shards",
+            words=[_script("build_shards.py"), "source=phantom", f"output={corpus}"],
+            proof=corpus / "corpus.json",
+        ),
+        Step(
+            title="pretraining",
+            words=[
+                "accelerate",
+                "launch",
+                f"--config_file={LAUNCHERS / 'accelerate' / 'one_cpu.yaml'}",
+                _script("pretrain.py"),
+                "preset=phantom_tiny",
+                f"data.train={corpus / 'train'}",
+                f"data.validation={corpus / 'validation'}",
+                f"run.root={runs}",
+            ],
+            proof=run / "checkpoints" / "BEST",
+        ),
+        Step(
+            title="evaluation",
+            words=[
+                _script("evaluate_checkpoint.py"),
+                f"checkpoint={run}",
+                f"data={corpus / 'test'}",
+            ],
+            proof=run / "report" / "report.html",
+        ),
+        Step(
+            title="export and registration",
+            words=[
+                _script("export_deployable.py"),
+                f"checkpoint={run}",
+                f"data={corpus / 'test'}",
+                f"output={deployable}",
+                f"register_as={MODEL_NAME}",
+                f"tracking_uri={tracking}",
+            ],
+            proof=deployable / "checksums.json",
+        ),
+        Step(
+            title="prediction by the registered champion",
+            words=[
+                _script("predict.py"),
+                f"model=models:/{MODEL_NAME}@champion",
+                f"tracking_uri={tracking}",
+                f"image={folder / 'example.png'}",
+                f"output={folder / 'prediction'}",
+            ],
+            proof=folder / "prediction" / "example_overlay.png",
+            needs_example=True,
+        ),
+    ]
+
+
+def _script(name: str) -> str:
+    return str(_shortest(LAUNCHERS / name))
+
+
+def _run(step: Step, *, folder: Path) -> bool:
+    """Run a step unless its proof is there, and tell whether it went well."""
+    if step.proof.exists():
+        _logger.info("%s: %s is there and is used again", step.title, step.proof)
+        return True
+    words = [*step.words]
+    if step.needs_example:
+        words.append(_write_example(folder))
+    _logger.info("%s: %s", step.title, " ".join(words))
+    code = subprocess.run(_with_interpreter(words), check=False).returncode
+    if code:
+        _logger.error("%s ended with exit code %d; what is done stays done", step.title, code)
+    return code == 0
+
+
+def _with_interpreter(words: Sequence[str]) -> list[str]:
+    """Return the command with this environment's programs, whatever `PATH` says."""
+    program, *rest = words
+    if program == "accelerate":
+        return [sys.executable, "-m", "accelerate.commands.accelerate_cli", *rest]
+    return [sys.executable, *rest]
+
+
+def _write_example(folder: Path) -> str:
+    """Save a test image, and return a click inside its first object as the option `points`."""
+    from PIL import Image
+    from scipy.ndimage import distance_transform_edt
+
+    from shards import open_corpus
+
+    corpus = open_corpus(str(folder / "corpus" / "test"))
+    samples = (corpus.read_flat(index) for index in range(corpus.num_samples))
+    sample = next(sample for sample in samples if sample.objects)
+    Image.fromarray(sample.image).save(folder / EXAMPLE)
+    depth = np.asarray(distance_transform_edt(sample.objects[0].mask()))
+    row, column = np.unravel_index(depth.argmax(), depth.shape)
+    return f"points=[[{column},{row}]]"
+
+
+def _show_where_things_lie(folder: Path) -> None:
+    run = folder / "runs" / RUN_NAME
+    places = {
+        "report": run / "report" / "report.html",
+        "overlay picture": folder / "prediction" / "example_overlay.png",
+        "deployable": folder / "deployable",
+        "MLflow database": folder / "runs" / "mlflow.db",
+    }
+    lines = [f"  {name:<16} {place}" for name, place in places.items()]
+    mlflow = Path(sys.executable).with_name("mlflow")
+    address = f"sqlite:///{folder / 'runs' / 'mlflow.db'}"
+    command = f"{_shortest(mlflow)} server --backend-store-uri {address}"
+    text = "\n".join(["", "Done. Where things lie:", *lines, "", "To open MLflow:", f"  {command}"])
+    sys.stdout.write(f"{text}\n")
+
+
+def _shortest(path: Path) -> Path:
+    """Return the path as a person here would type it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def main() -> int:
+    """Run the command line."""
+    return run_command(QuickstartConfig, quickstart)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

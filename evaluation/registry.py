@@ -105,6 +105,12 @@ def pull_deployable(reference: str, *, tracking_uri: str, destination: Path) -> 
     """
     from mlflow.artifacts import download_artifacts  # noqa: PLC0415
 
+    database = _local_database(tracking_uri)
+    if database is not None and not database.is_file():
+        raise FileNotFoundError(
+            f"tracking_uri={tracking_uri}: there is no database {database}, so no registry. Give "
+            "the tracking_uri that the model was registered with."
+        )
     with _registry(tracking_uri):
         downloaded = download_artifacts(
             artifact_uri=reference,
@@ -131,6 +137,8 @@ def _registry(tracking_uri: str) -> Iterator["MlflowClient"]:
     import mlflow  # noqa: PLC0415
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
+    for name in ("alembic", "mlflow"):  # a page of messages for a new database
+        logging.getLogger(name).setLevel(logging.WARNING)
     was_set = mlflow.is_tracking_uri_set()
     previous = mlflow.get_tracking_uri() if was_set else None
     mlflow.set_tracking_uri(tracking_uri)  # log_model knows no other way
@@ -156,6 +164,14 @@ def _check_address(tracking_uri: str) -> None:
             f"tracking_uri={tracking_uri}: no server answers there ({error}). Start it, or give "
             "sqlite:///FILE for a local registry."
         ) from error
+
+
+def _local_database(tracking_uri: str) -> Path | None:
+    """Return the file of a local database, or None for a server."""
+    prefix = "sqlite:///"
+    if not tracking_uri.startswith(prefix):
+        return None
+    return Path(tracking_uri.removeprefix(prefix)).absolute()
 
 
 def _champion(client: "MlflowClient", name: str) -> "ModelVersion | None":
@@ -251,9 +267,8 @@ def _experiment(client: "MlflowClient", tracking_uri: str) -> str:
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is not None:
         return str(found.experiment_id)
-    location = None
-    if tracking_uri.startswith("sqlite:///"):
-        database = Path(tracking_uri.removeprefix("sqlite:///")).absolute()
+    database, location = _local_database(tracking_uri), None
+    if database is not None:
         location = (database.parent / "mlartifacts" / EXPERIMENT).as_uri()
     return client.create_experiment(EXPERIMENT, artifact_location=location)
 

@@ -16,8 +16,8 @@ from mlflow.pyfunc import PythonModel
 ABSENT = -1
 
 
-class DeployableModel(PythonModel):
-    """Answers prompts about a batch of images with masks on the images' own grid.
+class PromptAnswers:
+    """Masks on the images' own grid, for prompts about a batch of images.
 
     Inputs, as tensors: `images` uint8 (image, row, column, 3), `image_index` (prompt), `points`
     (prompt, point, 2) as x, y in pixels of the image, and `point_labels` (prompt, point): 1 inside
@@ -31,7 +31,7 @@ class DeployableModel(PythonModel):
         self._module = _import_predict(folder)
         self._segmenter = self._module.Segmenter(folder)
 
-    def predict(self, context, model_input, params=None):  # noqa: ANN001, ANN201  # pyright: ignore[reportIncompatibleMethodOverride]
+    def predict(self, context, model_input, params=None):  # noqa: ANN001, ANN201
         """Return the masks of all prompts, in their order."""
         del context, params
         images = np.asarray(model_input["images"], dtype=np.uint8)
@@ -75,6 +75,10 @@ def _import_predict(folder: Path) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+class DeployableModel(PromptAnswers, PythonModel):  # pyright: ignore[reportIncompatibleMethodOverride]
+    """The model. Its methods are inherited, else MLflow asks for type hints on every loading."""
 
 
 set_model(DeployableModel())

@@ -142,14 +142,14 @@ def _read_source(
     return _read_file(segmenter, path)
 
 
-def _read_file(segmenter: Segmenter, path: Path) -> _Source:
+def _read_file(segmenter: Segmenter, path: Path, *, sha256: str | None = None) -> _Source:
     if path.name in (WEIGHTS, AVERAGED_WEIGHTS) and (path.parent / BASE).is_file():
         raise ValueError(
             f"{path}: a part of a checkpoint whose frozen tensors are in another file. Give the "
             f"folder {path.parent} instead."
         )
     found = _interpret(segmenter, read_tensors(path).tensors, origin=str(path))
-    sha256 = sha256_of_file(path)
+    sha256 = sha256 or sha256_of_file(path)
     official = OFFICIAL_FILES.get(sha256)
     record = BaseFile(sha256=sha256, file_name=path.name, layout=found.layout.name, path=path)
     return replace(
@@ -173,7 +173,8 @@ def _read_checkpoint(
     record = read_base_record(folder)
     tensors, base_file = own, None
     if record is not None:
-        below = _read_file(segmenter, find_base(folder, record=record, explicit=base))
+        path = find_base(folder, record=record, explicit=base)
+        below = _read_file(segmenter, path, sha256=record.sha256)
         tensors, base_file = {**below.tensors, **own}, below.base
     described = read_json(folder / ARCHITECTURE)
     model = described.get("preset") or described.get("kind")

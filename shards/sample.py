@@ -8,7 +8,8 @@ Axis names used in this file:
 import dataclasses
 import hashlib
 import re
-from typing import Any
+import warnings
+from typing import Any, cast
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -35,11 +36,14 @@ class RunLength:
         """Return the run lengths of a bool mask (row column)."""
         packed = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
         rows, columns = mask.shape
-        return cls(rows=rows, columns=columns, counts=packed["counts"].decode("ascii"))
+        return cls(rows=rows, columns=columns, counts=cast(bytes, packed["counts"]).decode("ascii"))
 
     def mask(self) -> np.ndarray:
         """Return the bool mask (row column)."""
-        return coco_mask.decode(self.to_json()).astype(bool)
+        with warnings.catch_warnings():
+            # pycocotools 2.0.11 answers numpy's array protocol in the form before numpy 2.
+            warnings.filterwarnings("ignore", message="__array__ implementation")
+            return coco_mask.decode(self.to_json()).astype(bool)
 
     def area_pixels(self) -> int:
         """Return the number of foreground pixels without unpacking the mask."""
@@ -147,7 +151,7 @@ def key_word(text: str) -> str:
 def hash_pixels(image: np.ndarray) -> str:
     """Return the sha256 of the decoded pixels; shape and type take part in it."""
     digest = hashlib.sha256(f"{image.dtype.str}{image.shape}".encode())
-    digest.update(np.ascontiguousarray(image))
+    digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()
 
 
@@ -155,5 +159,5 @@ def count_components(mask: np.ndarray) -> int:
     """Return the number of 8-connected regions of a bool mask (row column)."""
     from scipy import ndimage  # noqa: PLC0415 -- readers of shards never need it
 
-    _, num_components = ndimage.label(mask, structure=np.ones((3, 3)))
-    return int(num_components)
+    labelled = ndimage.label(mask, structure=np.ones((3, 3)))
+    return int(cast(tuple[np.ndarray, int], labelled)[1])

@@ -72,7 +72,7 @@ class Target:
 
     radii: tuple[float, float]
     angle_radians: float
-    lobe_phases: tuple[float, float, float]
+    lobe_phases: tuple[float, ...]
     bend: float
     """Curvature of a bone's surface."""
 
@@ -170,8 +170,14 @@ def _draw_target(generator: np.random.Generator, *, half_width: float) -> Target
 
 
 def _distance(target: Target, other: Target) -> float:
-    """Return the gap between the circles around two targets, drift included."""
-    gap = np.hypot(target.centre[0] - other.centre[0], target.centre[1] - other.centre[1])
+    """Return the gap between the circles around two targets, drift included.
+
+    Beside a bone only the gap across counts: in its shadow nothing could be seen.
+    """
+    across = target.centre[0] - other.centre[0]
+    down = target.centre[1] - other.centre[1]
+    is_shadowed = max(target.structure.attenuation, other.structure.attenuation) > 10
+    gap = abs(across) if is_shadowed else np.hypot(across, down)
     return float(gap) - 1.25 * (max(target.radii) + max(other.radii)) - 0.05
 
 
@@ -198,7 +204,7 @@ def _beam_grid(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     if not scene.is_convex:
         half_width = 0.5 * scene.size[1] / scene.size[0]
         lateral = np.linspace(-half_width, half_width, NUM_BEAMS)[None, :]
-        return np.broadcast_arrays(lateral, distance)
+        return lateral + 0.0 * distance, distance + 0.0 * lateral
     angle = np.linspace(-HALF_ANGLE_RADIANS, HALF_ANGLE_RADIANS, NUM_BEAMS)[None, :]
     radius = FACE_RADIUS + distance
     return radius * np.sin(angle), radius * np.cos(angle) - FACE_RADIUS
@@ -209,7 +215,7 @@ def _image_grid(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     rows, columns = scene.size
     depth = (np.arange(rows)[:, None] + 0.5) / rows
     lateral = (np.arange(columns)[None, :] + 0.5 - columns / 2) / rows
-    return np.broadcast_arrays(lateral, depth)
+    return lateral + 0.0 * depth, depth + 0.0 * lateral
 
 
 def _tissue(

@@ -195,7 +195,7 @@ def _interpret(segmenter: Segmenter, tensors: dict[str, Tensor], *, origin: str)
     layout = recognise_layout(tensors)
     size = describe_encoder(tensors)
     if layout is None or not layout.is_readable:
-        guess = "no layout that is known here" if layout is None else f"{layout.title}, {size}"
+        guess = "no layout that is known here" if layout is None else f"{layout.title} {size}"
         raise ValueError(
             f"{origin}: looks like {guess}; its names are like {min(tensors)!r}. "
             f"{_describe(segmenter)} takes SAM's or SAMUS's published layout, or what "

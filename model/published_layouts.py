@@ -153,6 +153,6 @@ def describe_encoder(tensors: Mapping[str, Tensor]) -> str:
         if re.search(r"blocks\.\d+\.norm1\.weight$", name)
     ]
     if not widths:
-        return "no vision transformer"
+        return "(no vision transformer of SAM's kind)"
     size = ENCODER_OF_WIDTH.get(widths[0], "a vision transformer of another size")
     return f"{size} ({widths[0]} wide, {len(blocks)} blocks)"

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
         bootstrap_mean,
         paired_bootstrap_difference,
     )
-    from .config import BootstrapOptions, ScoringOptions
+    from .config import BootstrapOptions, EvaluateConfig, ScoringOptions
     from .deployable import ExportedDeployable, HeldOut, ModelOrigin, export_deployable
     from .deployable_config import ExportConfig, GateConfig, PredictConfig
     from .deployable_folder import check_destination
     from .deployable_predictor import DeployablePredictor
     from .evaluate import EvaluationOptions, evaluate_corpus
+    from .evaluation_job import EvaluationResult, run_evaluation
     from .image_prompt import ImagePrompt
     from .image_segmentation import segment_image_file
     from .model_opening import opened_predictor
@@ -34,8 +35,10 @@ _MODULE_OF_NAME = {
     "AUTOMATIC_PROTOCOL": "protocols",
     "BootstrapOptions": "config",
     "DeployablePredictor": "deployable_predictor",
+    "EvaluateConfig": "config",
     "EvaluationOptions": "evaluate",
     "EvaluationRecord": "records",
+    "EvaluationResult": "evaluation_job",
     "ExportConfig": "deployable_config",
     "ExportedDeployable": "deployable",
     "GateConfig": "deployable_config",
@@ -63,6 +66,7 @@ _MODULE_OF_NAME = {
     "pull_deployable": "registry",
     "read_records": "records",
     "register_deployable": "registry",
+    "run_evaluation": "evaluation_job",
     "segment_image_file": "image_segmentation",
     "summarise": "summary",
     "summarise_each": "summary",
@@ -74,8 +78,10 @@ __all__ = [
     "PROTOCOLS",
     "BootstrapOptions",
     "DeployablePredictor",
+    "EvaluateConfig",
     "EvaluationOptions",
     "EvaluationRecord",
+    "EvaluationResult",
     "ExportConfig",
     "ExportedDeployable",
     "GateConfig",
@@ -102,6 +108,7 @@ __all__ = [
     "pull_deployable",
     "read_records",
     "register_deployable",
+    "run_evaluation",
     "segment_image_file",
     "summarise",
     "summarise_each",

@@ -1,7 +1,9 @@
 """Options of the evaluation; no torch here, so that `--help` is quick."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
+
+from omegaconf import MISSING
 
 IntervalMethod = Literal["percentile", "bca"]
 
@@ -64,3 +66,72 @@ class ScoringOptions:
 
 
 DEFAULT_SCORING = ScoringOptions()
+
+
+@dataclasses.dataclass(kw_only=True)
+class EvaluateConfig:
+    """Measure a model on held-out corpora and write a report."""
+
+    checkpoint: str = MISSING
+    """Run folder (its best checkpoint, else the latest), checkpoint folder or deployable folder."""
+
+    data: Any = MISSING
+    """URL of a held-out corpus such as OUT/test, or several: `data=[A/test,B/test]`."""
+
+    protocols: list[str] = dataclasses.field(default_factory=list)
+    """What the ground truth tells the model: published_click (SAMUS's own test), centre_point,
+    random_point, box. Empty: published_click; `automatic` for a model that takes no prompts."""
+
+    output: str | None = None
+    """Folder of the report; null is the run's own `report/`."""
+
+    model_name: str | None = None
+    """Name in rows and tables; null takes the name of the run."""
+
+    base: str | None = None
+    """File of frozen base weights, where the checkpoint was trained on one and it has moved."""
+
+    categories: list[str] = dataclasses.field(default_factory=list)
+    """Ask about these only; empty asks about everything that the sources annotate."""
+
+    max_images: int | None = None
+    """Images to look at, spread evenly over each corpus, for a quick look; null takes all."""
+
+    device: str = "auto"
+    """`auto` takes a GPU where there is one; else `cpu`, `cuda`, `cuda:1` ..."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of the model; the scores are computed in double precision either way."""
+
+    batch_size: int = 8
+    """Images encoded at once."""
+
+    seed: int = 0
+    """Of protocols that draw at random."""
+
+    num_gallery_cases: int = 4
+    """Pictures each of the best, the median and the worst cases in the report; 0 for none."""
+
+    track: bool = True
+    """Log the means into the MLflow run that trained the checkpoint, where it has one."""
+
+    scoring: ScoringOptions = dataclasses.field(default_factory=ScoringOptions)
+
+    intervals: BootstrapOptions = dataclasses.field(default_factory=BootstrapOptions)
+
+    def __post_init__(self) -> None:
+        if not self.urls or not all(isinstance(url, str) and url for url in self.urls):
+            raise ValueError(
+                f"data is {self.data!r}: expected the URL of a corpus, or a list of them."
+            )
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}.")
+        if self.num_gallery_cases < 0:
+            raise ValueError(f"num_gallery_cases must be 0 or more, got {self.num_gallery_cases}.")
+        if self.max_images is not None and self.max_images < 1:
+            raise ValueError(f"max_images must be at least 1 or null, got {self.max_images}.")
+
+    @property
+    def urls(self) -> list[str]:
+        """The corpora, as a list."""
+        return list(self.data) if isinstance(self.data, (list, tuple)) else [self.data]

@@ -54,6 +54,7 @@ class EvaluationPlan:
     annotated: dict[str, tuple[str, ...]]
     """Categories to ask about, by source."""
 
+    corpus_hash: str
     seed: int
 
     @property
@@ -103,7 +104,10 @@ def evaluate_corpus(  # noqa: PLR0913 -- who asks whom about what; the rest is i
     with bar:
         for batch in batches:
             samples = [corpus.read_flat(index) for index in batch]
-            questions = [questions_about(sample, plan=plan) for sample in samples]
+            questions = [
+                questions_about(sample, plan=plan, position=position)
+                for position, sample in zip(batch, samples, strict=True)
+            ]
             answers = answer_questions(predictor, samples, questions=questions, plan=plan)
             for sample, asked, masks in zip(samples, questions, answers, strict=True):
                 records += [
@@ -148,15 +152,27 @@ def plan_questions(
         model_name=model_name,
         split=corpus.manifest.split,
         annotated=annotated,
+        corpus_hash=corpus.manifest.content_hash,
         seed=options.seed,
     )
 
 
-def questions_about(sample: UltrasoundSample, *, plan: EvaluationPlan) -> list[Question]:
-    """Return what is asked about an image: its objects, or its source's categories."""
+def questions_about(
+    sample: UltrasoundSample, *, plan: EvaluationPlan, position: int
+) -> list[Question]:
+    """Return what is asked about an image: its objects, or its source's categories.
+
+    Args:
+        sample: The image.
+        plan: The fixed part of every question.
+        position: Place of the image in its corpus.
+    """
     asked = plan.annotated[sample.origin.source]
     if plan.is_automatic:
-        return [_question_of_category(sample, category=category, plan=plan) for category in asked]
+        return [
+            _question_of_category(sample, category=category, plan=plan, position=position)
+            for category in asked
+        ]
     return [
         Question(
             model=plan.model_name,
@@ -167,6 +183,8 @@ def questions_about(sample: UltrasoundSample, *, plan: EvaluationPlan) -> list[Q
             organ=target.organ,
             num_components=target.num_components,
             reference=target.mask(),
+            corpus_hash=plan.corpus_hash,
+            image_position=position,
         )
         for index, target in enumerate(sample.objects)
         if target.category in asked
@@ -217,7 +235,7 @@ def _batches_of_rank(
 
 
 def _question_of_category(
-    sample: UltrasoundSample, *, category: str, plan: EvaluationPlan
+    sample: UltrasoundSample, *, category: str, plan: EvaluationPlan, position: int
 ) -> Question:
     """Return the question for all objects of a category together; there may be none."""
     targets = [target for target in sample.objects if target.category == category]
@@ -233,6 +251,8 @@ def _question_of_category(
         organ=targets[0].organ if targets else "",
         num_components=sum(target.num_components for target in targets),
         reference=reference,
+        corpus_hash=plan.corpus_hash,
+        image_position=position,
     )
 
 

@@ -93,6 +93,11 @@ class EvaluationRecord:
     """The reference is not empty and its intersection over union reaches `detection_iou`."""
 
     detection_iou: float
+    corpus_hash: str = ""
+    """Content hash of the manifest that the image was found through."""
+
+    image_position: int = -1
+    """Place of the image in its corpus: `corpus.read_flat` reads it again."""
 
     @property
     def identity(self) -> RecordIdentity:

@@ -30,6 +30,8 @@ class Question:
     organ: str
     num_components: int
     reference: Bool[np.ndarray, "row column"]
+    corpus_hash: str = ""
+    image_position: int = -1
 
 
 def score_answer(
@@ -90,6 +92,8 @@ def score_answer(
         image_diagonal_pixels=image_diagonal(shape),
         is_detected=overlap.reference_pixels > 0 and overlap.iou >= options.detection_iou,
         detection_iou=options.detection_iou,
+        corpus_hash=question.corpus_hash,
+        image_position=question.image_position,
     )
 
 

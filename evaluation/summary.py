@@ -113,7 +113,7 @@ def summarise(
         protocol=protocol,
         overall=summarise_stratum(rows, bootstrap=bootstrap),
         by_source=_strata(rows, names=[row.source for row in rows], bootstrap=bootstrap),
-        by_category=_strata(rows, names=_category_names(rows), bootstrap=bootstrap),
+        by_category=_strata(rows, names=category_names(rows), bootstrap=bootstrap),
         by_size={
             name: summarise_stratum(members, bootstrap=bootstrap)
             for name, members in by_size.items()
@@ -174,7 +174,7 @@ def _strata(
     return {name: summarise_stratum(members[name], bootstrap=bootstrap) for name in sorted(members)}
 
 
-def _category_names(records: Sequence[EvaluationRecord]) -> list[str]:
+def category_names(records: Sequence[EvaluationRecord]) -> list[str]:
     """Return each row's category, with its source where several sources annotate it."""
     sources: dict[str, set[str]] = {}
     for record in records:

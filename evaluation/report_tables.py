@@ -1,0 +1,127 @@
+"""Summaries as tables: cells of text that HTML, Markdown and the terminal share."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .confidence_intervals import Interval
+from .summary import METRICS, SHARES, Stratum, Summary
+
+if TYPE_CHECKING:
+    from rich.table import Table as TerminalTable
+
+FALLS_WHEN_BETTER = frozenset(
+    {
+        "hd95_pixels",
+        "hd95_millimetres",
+        "average_surface_distance_pixels",
+        "average_surface_distance_millimetres",
+        "miss_rate",
+        "false_positive_rate",
+    }
+)
+
+UP, DOWN = "\N{UPWARDS ARROW}", "\N{DOWNWARDS ARROW}"
+"""Beside a title: which direction is better."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Table:
+    """A caption, titles, and rows of text; the first column names the row."""
+
+    caption: str
+    titles: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def tables_of(summary: Summary) -> list[Table]:
+    """Return the tables of one model under one protocol; a stratum of one row adds no table."""
+    limits = ", ".join(f"{100 * limit:.2g} %" for limit in summary.size_limits)
+    groups = [
+        ("All rows", {"all": summary.overall}),
+        ("By source", summary.by_source),
+        ("By category", summary.by_category),
+        (f"By size of the structure (thirds, parted at {limits} of the image)", summary.by_size),
+    ]
+    shown = metrics_of(summary)
+    return [
+        _table(caption, strata, metrics=shown)
+        for caption, strata in groups
+        if caption == "All rows" or len(strata) > 1
+    ]
+
+
+def metrics_of(summary: Summary) -> list[str]:
+    """Return the metrics that any row could measure, in the order of the tables."""
+    return [name for name in METRICS if name in summary.overall.metrics]
+
+
+def terminal_table(summary: Summary) -> "TerminalTable":
+    """Return the main figures, overall and by category, for a terminal of 100 columns."""
+    from rich.table import Table as TerminalTable  # noqa: PLC0415
+
+    chosen = ["dice", "iou", "hd95_pixels", "hd95_millimetres", "detection_rate"]
+    chosen += ["false_positive_rate"]
+    names = [name for name in chosen if name in summary.overall.metrics]
+    table = TerminalTable(title=f"{summary.model}, {summary.protocol}", title_justify="left")
+    table.add_column("")
+    table.add_column("rows", justify="right")
+    for name in names:
+        table.add_column(METRICS[name], justify="right")
+    strata = {"all": summary.overall}
+    if len(summary.by_category) > 1:
+        strata |= summary.by_category
+    for label, stratum in strata.items():
+        cells = [format_interval(name, stratum.metrics.get(name)) for name in names]
+        table.add_row(label, str(stratum.num_rows), *cells)
+    return table
+
+
+def format_interval(name: str, interval: Interval | None) -> str:
+    """Return `mean [lower, upper]` with the digits that suit the metric; a dash for no value."""
+    if interval is None or math.isnan(interval.mean):
+        return "-"
+    if math.isnan(interval.lower):
+        return format_value(name, interval.mean)
+    bounds = f"{format_value(name, interval.lower)}, {format_value(name, interval.upper)}"
+    return f"{format_value(name, interval.mean)} [{bounds}]"
+
+
+def format_value(name: str, value: float) -> str:
+    """Return one number of a metric as text."""
+    if math.isnan(value):
+        return "-"
+    if name in SHARES:
+        return f"{100 * value:.1f} %"
+    if name in FALLS_WHEN_BETTER:
+        return f"{value:.2f}"
+    return f"{value:.3f}"
+
+
+def markdown_table(table: Table) -> str:
+    """Return a table in Markdown."""
+    lines = [_markdown_row(table.titles), "|---" + "|---:" * (len(table.titles) - 1) + "|"]
+    return "\n".join([*lines, *(_markdown_row(row) for row in table.rows)])
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    escaped = (cell.replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"
+
+
+def _table(caption: str, strata: dict[str, Stratum], *, metrics: Sequence[str]) -> Table:
+    arrows = {name: DOWN if name in FALLS_WHEN_BETTER else UP for name in metrics}
+    return Table(
+        caption=caption,
+        titles=("", "rows", "subjects", *(f"{METRICS[name]} {arrows[name]}" for name in metrics)),
+        rows=tuple(
+            (
+                label,
+                str(stratum.num_rows),
+                str(stratum.num_subjects),
+                *(format_interval(name, stratum.metrics.get(name)) for name in metrics),
+            )
+            for label, stratum in strata.items()
+        ),
+    )

@@ -26,6 +26,9 @@ import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
 
+Number = int | float
+Picture = str | Path | np.ndarray | Image.Image
+
 FORMAT_NAME = "samuspretrain-deployable"
 
 FORMAT_VERSION = 1
@@ -48,13 +51,13 @@ FOREGROUND, BACKGROUND, BOX_FIRST_CORNER, BOX_SECOND_CORNER, ABSENT = 1, 0, 2, 3
 class Prompt:
     """What the user says about one object, in pixels of the image."""
 
-    points: Sequence[tuple[float, float]] = ()
+    points: Sequence[Sequence[Number]] = ()
     """Clicks (x, y)."""
 
     labels: Sequence[int] | None = None
     """One per click: 1 inside the object, 0 outside of it. None: all inside."""
 
-    box: Sequence[float] | None = None
+    box: Sequence[Number] | None = None
     """x0, y0, x1, y1 with x0 < x1 and y0 < y1, or None."""
 
 
@@ -90,11 +93,11 @@ class Segmenter:
 
     def segment(
         self,
-        image: str | Path | np.ndarray | Image.Image,
+        image: Picture,
         *,
-        points: Sequence[tuple[float, float]] = (),
+        points: Sequence[Sequence[Number]] = (),
         labels: Sequence[int] | None = None,
-        box: Sequence[float] | None = None,
+        box: Sequence[Number] | None = None,
     ) -> np.ndarray:
         """Return the masks of the prompted object: bool, shape (mask, row, column), one mask.
 
@@ -108,9 +111,7 @@ class Segmenter:
         logits = self.logits(image, prompts=[prompt])
         return logits > self.preprocessing["threshold_logit"]
 
-    def logits(
-        self, image: str | Path | np.ndarray | Image.Image, *, prompts: Sequence[Prompt]
-    ) -> np.ndarray:
+    def logits(self, image: Picture, *, prompts: Sequence[Prompt]) -> np.ndarray:
         """Return one map of logits per prompt, float32 (prompt, row, column), on the image's grid.
 
         The image is encoded once, however many prompts there are.
@@ -120,18 +121,15 @@ class Segmenter:
         points, labels = self.frame_prompts(prompts, size)
         return self.decode(self.encode(pixels), points=points, labels=labels, original_size=size)
 
-    def encode(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+    def encode(self, pixels: np.ndarray) -> dict[str, Any]:
         """Return the features of an 8-bit image (row, column) or (row, column, 3)."""
         framed = frame_image(pixels, self.preprocessing)
         outputs = self._encoder.run(self._feature_names, {"images": framed[None]})
-        return {
-            name: np.asarray(value)
-            for name, value in zip(self._feature_names, outputs, strict=True)
-        }
+        return dict(zip(self._feature_names, outputs, strict=True))
 
     def decode(
         self,
-        features: dict[str, np.ndarray],
+        features: dict[str, Any],
         *,
         points: np.ndarray,
         labels: np.ndarray,
@@ -140,14 +138,8 @@ class Segmenter:
         """Return the logits (prompt, row, column) of framed prompts on the image's own grid."""
         index = np.zeros(len(points), dtype=np.int64)
         prompts = {"image_index": index, "points": points, "point_labels": labels}
-        inputs = {**features, **prompts}
-        wanted = {node.name for node in self._decoder.get_inputs()}
-        used = {name: value for name, value in inputs.items() if name in wanted}
-        low_resolution = np.asarray(self._decoder.run(["logits"], used)[0])
-        planes = [
-            unframe_logits(plane, original_size, self.preprocessing) for plane in low_resolution
-        ]
-        return np.stack(planes)
+        answers = np.asarray(self._decoder.run(["logits"], {**features, **prompts})[0])
+        return np.stack([unframe_logits(one, original_size, self.preprocessing) for one in answers])
 
     def frame_prompts(
         self, prompts: Sequence[Prompt], original_size: tuple[int, int]
@@ -224,7 +216,7 @@ def _open_graph(path: Path, num_threads: int | None) -> onnxruntime.InferenceSes
         raise ValueError(f"{path} cannot be opened by onnxruntime: {error}") from error
 
 
-def read_image(source: str | Path | np.ndarray | Image.Image) -> np.ndarray:
+def read_image(source: Picture) -> np.ndarray:
     """Return 8-bit pixels, uint8 (row, column) or (row, column, 3), of a file, picture or array.
 
     The rule: EXIF orientation is applied; palettes become RGB; see-through parts lie on black;
@@ -242,8 +234,7 @@ def read_image(source: str | Path | np.ndarray | Image.Image) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
-                is_deep_colour = picture.mode not in DEEP_MODES and ";16" in str(picture.tile)
-                if is_deep_colour:
+                if picture.mode not in DEEP_MODES and ";16" in str(picture.tile):
                     raise ValueError(f"{path} has 16-bit colours; save it with 8 bits.")
                 picture.load()
                 return _pixels_of(picture, name=str(path))
@@ -291,9 +282,7 @@ def to_eight_bit(pixels: np.ndarray) -> np.ndarray:
         return pixels.astype(np.uint8) * 255
     values = pixels.astype(np.float64)
     finite = np.isfinite(values)
-    if not finite.any():
-        return np.zeros(pixels.shape, np.uint8)
-    low, high = np.percentile(values[finite], WINDOW_PERCENTILES)
+    low, high = np.percentile(values[finite], WINDOW_PERCENTILES) if finite.any() else (0, 0)
     if high <= low:
         return np.zeros(pixels.shape, np.uint8)
     scaled = (np.where(finite, values, low) - low) / (high - low)
@@ -302,13 +291,11 @@ def to_eight_bit(pixels: np.ndarray) -> np.ndarray:
 
 def frame_image(pixels: np.ndarray, preprocessing: dict[str, Any]) -> np.ndarray:
     """Return the model's input, float32 (channel, row, column) in [0, 1], of 8-bit pixels."""
-    mode = "L" if preprocessing["num_channels"] == 1 else "RGB"
+    num_channels, side = preprocessing["num_channels"], preprocessing["input_size"]
+    mode = "L" if num_channels == 1 else "RGB"
     converted = np.asarray(Image.fromarray(pixels).convert(mode), dtype=np.float32) / 255.0
     rows, columns = framed_size(pixels.shape[:2], preprocessing)
-    framed = np.zeros(
-        (preprocessing["num_channels"], preprocessing["input_size"], preprocessing["input_size"]),
-        dtype=np.float32,
-    )
+    framed = np.zeros((num_channels, side, side), dtype=np.float32)
     for channel, plane in enumerate(np.atleast_3d(converted).transpose(2, 0, 1)):
         framed[channel, :rows, :columns] = _resize(plane, rows, columns)
     return framed

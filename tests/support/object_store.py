@@ -8,8 +8,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,12 +107,14 @@ def _free_ports(count: int) -> list[int]:
 
 def _wait_until_ready(store: ObjectStore, *, process: subprocess.Popen[bytes], log: Path) -> None:
     """Wait until a bucket can be made and something put into it."""
-    import s3fs  # noqa: PLC0415 -- half a second that only tests with a server pay
+    # Half a second that only tests with a server pay.
+    import s3fs  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
     deadline = time.monotonic() + _START_SECONDS
     environment = store.environment
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError, urllib.error.URLError):
+        with contextlib.suppress(OSError, BotoCoreError):
             filesystem = s3fs.S3FileSystem(
                 endpoint_url=store.endpoint_url,
                 key=environment["AWS_ACCESS_KEY_ID"],

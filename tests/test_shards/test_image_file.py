@@ -50,7 +50,8 @@ def test_a_jpeg_keeps_its_scans_and_loses_comments_and_exif(noise, tmp_path, mod
     assert b"DOE" not in image.encoded.content
     assert image.encoded.extension == "jpg"
     stored = decode_image(image.encoded.content, where="a.jpg")
-    assert np.array_equal(stored, np.asarray(Image.open(path)))
+    with Image.open(path) as picture:
+        assert np.array_equal(stored, np.asarray(picture))
     assert np.array_equal(stored, image.pixels)
 
 

@@ -99,13 +99,14 @@ def test_unknown_subjects_are_counted_one_an_image(tmp_path):
     assert (source.num_subjects, source.num_unknown_subjects) == (5, 3)
 
 
-def test_a_write_that_fails_leaves_no_shard_and_no_manifest(tmp_path):
+@pytest.mark.parametrize("error", [ValueError, OSError, KeyboardInterrupt])
+def test_a_write_that_fails_leaves_no_shard_and_no_manifest(tmp_path, error):
     def samples():
         yield make_sample(0)
         yield make_sample(1)
-        raise ValueError("the third file is broken")
+        raise error("the third file is broken")
 
-    with pytest.raises(ValueError, match="third file"):
+    with pytest.raises(error, match="third file"):
         write_corpus(samples(), str(tmp_path), split="train", sources=[describe_source()])
     assert list(tmp_path.iterdir()) == []
 

@@ -1,0 +1,166 @@
+import json
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from shards import BuildConfig, PhantomConfig, build_corpora, open_corpus, validate_corpus
+from tests.support.corpora import build_phantom, make_us30k
+
+
+def test_a_build_is_three_corpora_and_their_table(tmp_path):
+    build_phantom(tmp_path / "out")
+    fields = json.loads((tmp_path / "out/corpus.json").read_text())
+    assert set(fields["splits"]) == {"train", "validation", "test"}
+    for split, content_hash in fields["splits"].items():
+        corpus = open_corpus(str(tmp_path / "out" / split))
+        assert corpus.manifest.content_hash == content_hash
+        assert corpus.manifest.split == split
+    assert "the simulated subject" in fields["grouping_rule"]
+
+
+def test_two_builds_of_one_input_give_the_same_hashes(tmp_path):
+    tree = make_us30k(tmp_path / "raw")
+    first = build_corpora(tree.config(tmp_path / "a"))
+    second = build_corpora(tree.config(tmp_path / "b"))
+    assert {split: manifest.content_hash for split, manifest in first.items()} == {
+        split: manifest.content_hash for split, manifest in second.items()
+    }
+
+
+def test_the_same_build_again_is_reused(tmp_path, caplog):
+    tree = make_us30k(tmp_path / "raw")
+    first = build_corpora(tree.config(tmp_path / "out"))
+    stamp = (tmp_path / "out/corpus.json").stat().st_mtime_ns
+    caplog.set_level("INFO")
+    assert build_corpora(tree.config(tmp_path / "out")) == first
+    assert (tmp_path / "out/corpus.json").stat().st_mtime_ns == stamp
+    assert "holds this very build already; it is reused" in caplog.text
+
+
+def test_another_build_does_not_replace_what_lies_there_unasked(tmp_path):
+    tree = make_us30k(tmp_path / "raw")
+    build_corpora(tree.config(tmp_path / "out"))
+    tree.write_list("train", ["1/FetalHead-HC18/001_HC"])
+    with pytest.raises(ValueError, match=r"holds another build.*overwrite=true"):
+        build_corpora(tree.config(tmp_path / "out"))
+    assert open_corpus(str(tmp_path / "out/train")).num_samples == 3
+    build_corpora(tree.config(tmp_path / "out", overwrite=True))
+    assert open_corpus(str(tmp_path / "out/train")).num_samples == 1
+
+
+def test_files_that_are_no_build_are_never_replaced_unasked(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/thesis.txt").touch()
+    with pytest.raises(ValueError, match="holds other files, or a build that was cut short"):
+        build_phantom(tmp_path / "out")
+    assert (tmp_path / "out/thesis.txt").exists()
+
+
+def test_a_build_that_fails_keeps_what_it_was_to_replace(tmp_path):
+    tree = make_us30k(tmp_path / "raw")
+    build_corpora(tree.config(tmp_path / "out"))
+    image = tmp_path / "raw/FetalHead-HC18/img/003_HC.png"
+    image.write_bytes(image.read_bytes()[:80])
+    with pytest.raises(ValueError, match=r"1 problems.*(.|\n)*003_HC.png"):
+        build_corpora(tree.config(tmp_path / "out", overwrite=True))
+    assert validate_corpus(str(tmp_path / "out")) == []
+    assert not (tmp_path / "out.partial").exists()
+
+
+def test_what_a_killed_build_left_beside_does_not_disturb_the_next(tmp_path):
+    (tmp_path / "out.partial/train").mkdir(parents=True)
+    (tmp_path / "out.partial/train/phantom-00000.tar.partial").write_bytes(b"half")
+    build_phantom(tmp_path / "out")
+    assert validate_corpus(str(tmp_path / "out")) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+def test_a_bucket_gets_the_same_corpora_as_a_disk(tmp_path):
+    tree = make_us30k(tmp_path / "raw")
+    on_disk = build_corpora(tree.config(tmp_path / "out"))
+    config = tree.config(tmp_path / "unused")
+    config.output = "memory://building/out"
+    assert build_corpora(config) == on_disk
+    assert validate_corpus(config.output) == []
+    assert build_corpora(config) == on_disk
+    tree.write_list("train", ["1/FetalHead-HC18/001_HC"])
+    with pytest.raises(ValueError, match="holds another build"):
+        build_corpora(config)
+    config.overwrite = True
+    assert build_corpora(config)["train"].num_samples == 1
+    assert validate_corpus(config.output) == []
+
+
+def test_a_source_that_does_not_exist_is_refused_with_a_suggestion(tmp_path):
+    with pytest.raises(ValueError, match=r"source=us30: .*Did you mean 'us30k'\?"):
+        build_corpora(BuildConfig(source="us30", output=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_skipped_samples": -1},
+        {"max_samples_per_shard": 0},
+        {"max_shard_megabytes": 0},
+        {"validation_fraction": 0.5, "test_fraction": 0.5},
+    ],
+)
+def test_options_out_of_range_are_refused_by_name(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        BuildConfig(source="phantom", output="out", **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"num_subjects": 2}, {"frames_per_subject": 0}, {"min_size_pixels": 200}],
+)
+def test_phantom_options_out_of_range_are_refused_by_name(options):
+    with pytest.raises(ValueError, match=f"phantom.{next(iter(options))}"):
+        PhantomConfig(**options)
+
+
+def test_an_output_below_a_file_is_one_clear_error(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"file/out: cannot be written .* Give another output"):
+        build_phantom(tmp_path / "file" / "out")
+
+
+WITHOUT_ROOM = "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))"
+WITHOUT_RIGHTS = "os.setuid(65534) if os.geteuid() == 0 else None"
+
+
+@pytest.mark.parametrize(
+    ("hindrance", "remedy"),
+    [(WITHOUT_ROOM, "lower max_shard_megabytes"), (WITHOUT_RIGHTS, "mend the rights")],
+)
+def test_an_output_that_cannot_be_written_is_one_clear_error_and_leaves_nothing(
+    tmp_path, hindrance, remedy
+):
+    script = f"""
+        import os, resource, sys
+        from pathlib import Path
+        import scipy.ndimage
+        from tests.support.corpora import build_phantom
+        {hindrance}
+        try:
+            build_phantom(Path(sys.argv[1]), frames_per_subject=1)
+        except OSError as error:
+            sys.exit(f"{{error}}")
+    """
+    folder = tmp_path / "disk"
+    folder.mkdir(mode=0o555 if hindrance == WITHOUT_RIGHTS else 0o755)
+    # Everything above must be open to the user without rights, too.
+    for above in [folder.parent, *folder.parent.parents][:3]:
+        above.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), str(folder / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "out: cannot be written" in done.stderr
+    assert remedy in done.stderr
+    assert list(folder.iterdir()) == []

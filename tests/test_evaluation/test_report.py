@@ -1,0 +1,246 @@
+import html.parser
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evaluation import (
+    EvaluationOptions,
+    evaluate_corpus,
+    read_records,
+    summarise,
+    summarise_each,
+)
+from evaluation.case_gallery import choose_cases, predict_cases
+from evaluation.image_prompt import ImagePrompt
+from evaluation.overlays import (
+    PREDICTION_COLOUR,
+    PROMPT_COLOUR,
+    REFERENCE_COLOUR,
+    Answer,
+    draw_answer,
+)
+from evaluation.report import ReportContext, write_report
+from evaluation.report_tables import (
+    format_interval,
+    markdown_table,
+    tables_of,
+    terminal_table,
+)
+from tests.support.disk_corpus import (
+    DISK,
+    RING,
+    AutomaticBrightnessPredictor,
+    BrightnessPredictor,
+    disk_mask,
+    disk_sample,
+    write_disk_corpus,
+)
+from tests.support.evaluation_records import make_record
+
+
+class StrictParser(html.parser.HTMLParser):
+    """Collects addresses, and fails on tags that are not closed in order."""
+
+    VOID = frozenset({"meta", "img", "br", "link"})
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.addresses, self.tags = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.addresses += [value for name, value in attributes if name in ("src", "href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    samples = [
+        disk_sample(str(at), subject=f"s{at // 2}", shape=(40 + at, 48), num_disks=1 + at % 2)
+        for at in range(8)
+    ]
+    corpus = write_disk_corpus(folder / "corpus", samples=samples)
+    predictor, options = BrightnessPredictor(shift_rows=2), EvaluationOptions()
+    records = [
+        row
+        for protocol in ("published_click", "box")
+        for row in evaluate_corpus(
+            predictor, corpus, protocol=protocol, model_name="a<model>", options=options
+        )
+    ]
+    context = ReportContext(
+        model_name="a<model>",
+        command="python launchers/evaluate_checkpoint.py checkpoint=RUN",
+        corpora=(corpus,),
+        predictor=predictor,
+        options=options,
+        num_gallery_cases=2,
+    )
+    write_report(
+        folder / "out", records=records, summaries=summarise_each(records), context=context
+    )
+    return folder / "out", records
+
+
+def test_the_page_needs_no_other_file_and_no_network(written):
+    content = (written[0] / "report.html").read_text()
+    parser = StrictParser()
+    parser.feed(content)
+    assert parser.open == []
+    assert "script" not in parser.tags
+    assert len(parser.addresses) == 2 * 3 * 2  # protocols x groups x cases, all pictures
+    assert all(address.startswith("data:image/jpeg;base64,") for address in parser.addresses)
+    assert "@import" not in content
+    assert "url(http" not in content
+
+
+def test_the_page_escapes_names(written):
+    content = (written[0] / "report.html").read_text()
+    assert "a&lt;model&gt;" in content
+    assert "a<model>" not in content
+
+
+def test_the_page_shows_the_numbers_and_says_what_it_does_not_show(written):
+    folder, records = written
+    content = (folder / "report.html").read_text()
+    click = summarise([row for row in records if row.protocol == "published_click"])
+    assert f"{click.overall.mean('dice'):.3f}" in content
+    assert "Not a medical device" in content
+    assert "middle foreground pixel" in content
+    assert "checkpoint=RUN" in content
+    assert len(re.findall("<svg", content)) == 4
+
+
+def test_rows_and_numbers_lie_beside_the_page(written):
+    folder, records = written
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "records.parquet",
+        "report.html",
+        "summary.json",
+        "summary.md",
+    ]
+    read = read_records(folder / "records.parquet")
+    assert [row.identity for row in read] == [row.identity for row in records]
+    content = json.loads((folder / "summary.json").read_text())
+    recomputed = {summary.protocol: summary.to_json() for summary in summarise_each(read)}
+    written_summaries = {summary["protocol"]: summary for summary in content["summaries"]}
+    assert written_summaries == json.loads(json.dumps(recomputed))
+    assert "| all | 12 |" in (folder / "summary.md").read_text()
+
+
+def test_cases_are_the_extremes_and_the_middle_without_repeating_an_image():
+    rows = [
+        make_record(key=f"{at // 2:02d}", object_index=at % 2, dice=at / 40) for at in range(40)
+    ]
+    cases = choose_cases(rows, count=3)
+    dice = {group: [round(row.dice * 40) for row in chosen] for group, chosen in cases.items()}
+    assert list(dice) == ["best", "median", "worst"]
+    assert dice["best"] == [39, 37, 35]
+    assert dice["worst"] == [0, 2, 4]
+    assert all(16 <= value <= 23 for value in dice["median"])
+    keys = [row.key for chosen in cases.values() for row in chosen]
+    assert len(set(keys)) == 9
+
+
+def test_a_small_evaluation_has_fewer_cases():
+    cases = choose_cases([make_record()], count=3)
+    assert [len(chosen) for chosen in cases.values()] == [0, 0, 1]
+
+
+def test_a_case_is_predicted_as_it_was_scored(tmp_path):
+    samples = [disk_sample("0"), disk_sample("1", num_disks=2, shape=(60, 50))]
+    corpus = write_disk_corpus(tmp_path / "c", samples=samples)
+    predictor, options = BrightnessPredictor(shift_rows=3), EvaluationOptions()
+    records = evaluate_corpus(
+        predictor, corpus, protocol="random_point", model_name="m", options=options
+    )
+    asked = list(predictor.asked)
+    cases = predict_cases(records, predictor=predictor, corpora=[corpus], options=options)
+    assert [case.answer.prompt for case in cases] == asked
+    for case in cases:
+        assert case.answer.predicted.sum() == case.record.predicted_pixels
+        shared = case.answer.predicted & case.answer.reference
+        assert shared.sum() == case.record.intersection_pixels
+
+
+def test_cases_of_an_automatic_model_have_no_prompt(tmp_path):
+    corpus = write_disk_corpus(tmp_path / "c", samples=[disk_sample("0")], categories=(DISK, RING))
+    predictor = AutomaticBrightnessPredictor(categories=(DISK, RING))
+    options = EvaluationOptions()
+    records = evaluate_corpus(
+        predictor, corpus, protocol="automatic", model_name="m", options=options
+    )
+    cases = predict_cases(records, predictor=predictor, corpora=[corpus], options=options)
+    assert [case.answer.prompt for case in cases] == [None, None]
+    assert [case.answer.reference.any() for case in cases] == [True, False]
+
+
+def test_overlays_outline_both_masks_and_mark_the_prompt():
+    shape = (50, 80)
+    reference = disk_mask(shape=shape, centre=(25, 25), radius=10)
+    predicted = disk_mask(shape=shape, centre=(25, 55), radius=10)
+    answer = Answer(
+        image=np.full(shape, 90, dtype=np.uint8),
+        reference=reference,
+        predicted=predicted,
+        prompt=ImagePrompt(points=((25.5, 25.5),), point_labels=(1,)),
+    )
+    picture = draw_answer(answer, longest_side=400)
+    assert picture.size == (400, 250)
+    pixels = np.asarray(picture)
+
+    def rows_and_columns(colour):
+        return np.argwhere((pixels == colour).all(axis=-1)) / 5
+
+    for colour, centre in [(REFERENCE_COLOUR, 25.5), (PREDICTION_COLOUR, 55.5)]:
+        found = rows_and_columns(colour)
+        assert found.mean(axis=0) == pytest.approx((25.5, centre), abs=1.0)
+        assert np.hypot(*(found - (25.5, centre)).T).min() > 8
+    assert rows_and_columns(PROMPT_COLOUR).mean(axis=0) == pytest.approx((25.5, 25.5), abs=0.5)
+
+
+def test_overlays_keep_the_pixels_that_no_outline_covers():
+    image = np.full((20, 20, 3), (10, 200, 30), dtype=np.uint8)
+    nothing = np.zeros((20, 20), dtype=bool)
+    answer = Answer(image=image, reference=nothing, predicted=nothing, prompt=None)
+    picture = draw_answer(answer)
+    assert isinstance(picture, Image.Image)
+    assert (np.asarray(picture) == (10, 200, 30)).all()
+
+
+def test_tables_show_intervals_and_directions():
+    rows = [
+        make_record(key=str(at), subject=str(at), dice=0.5 + at / 10, category=f"c{at % 2}")
+        for at in range(4)
+    ]
+    summary = summarise(rows)
+    overall, by_category = tables_of(summary)
+    assert overall.titles[1:5] == ("rows", "subjects", "Dice \u2191", "IoU \u2191")
+    assert "HD95 (px) \u2193" in overall.titles
+    assert "HD95 (mm) \u2193" not in overall.titles
+    assert overall.rows[0][3] == format_interval("dice", summary.overall.metrics["dice"])
+    assert re.fullmatch(r"0\.650 \[0\.\d{3}, 0\.\d{3}\]", overall.rows[0][3])
+    assert [row[0] for row in by_category.rows] == ["c0", "c1"]
+    lines = markdown_table(overall).splitlines()
+    assert len({line.count("|") for line in lines}) == 1
+    assert terminal_table(summary).row_count == 3
+
+
+def test_intervals_of_one_subject_are_left_out_of_the_tables():
+    summary = summarise([make_record()])
+    assert format_interval("dice", summary.overall.metrics["dice"]) == "0.900"
+    assert format_interval("detection_rate", summary.overall.metrics["detection_rate"]) == "100.0 %"
+    assert format_interval("dice", None) == "-"

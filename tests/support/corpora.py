@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -111,7 +112,7 @@ class Us30kTree:
         """Write `MainPatient/NAME.txt`."""
         (self.lists / f"{name}.txt").write_text("\n".join(lines) + "\n")
 
-    def config(self, output: Path, **options: object) -> BuildConfig:
+    def config(self, output: Path, **options: Any) -> BuildConfig:
         """Return the options that build this tree."""
         return BuildConfig(source="us30k", root=str(self.root), output=str(output), **options)
 

@@ -82,6 +82,7 @@ def test_values_that_are_not_finite_become_black_and_move_no_window(tmp_path):
     Image.fromarray(values).save(tmp_path / "a.tif")
     image = read_image(tmp_path / "a.tif")
     assert image.pixels[3, 4] == image.pixels[5, 6] == 0
+    assert image.intensity_window is not None
     assert image.intensity_window[1] < 1.0
 
 

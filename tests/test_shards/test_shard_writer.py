@@ -7,7 +7,7 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pytest
-import webdataset
+from webdataset.compat import WebDataset
 
 from shards import RunLength, open_corpus, write_corpus
 from tests.support.corpora import describe_source, make_sample, write_toy_corpus
@@ -30,7 +30,7 @@ def test_the_same_samples_give_the_same_bytes_anywhere(tmp_path):
 def test_plain_webdataset_reads_the_shards(tmp_path):
     write_toy_corpus(str(tmp_path))
     urls = sorted(str(path) for path in tmp_path.glob("*.tar"))
-    dataset = webdataset.WebDataset(urls, shardshuffle=False).decode("l8")
+    dataset = WebDataset(urls, shardshuffle=False).decode("l8")
     samples = list(dataset)
     del dataset
     gc.collect()

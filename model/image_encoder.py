@@ -83,7 +83,8 @@ class PatchEmbed(nn.Module):
         if self.enlargement:
             size = (images.shape[2] + self.enlargement, images.shape[3] + self.enlargement)
             images = functional.interpolate(images, size, mode="bilinear", align_corners=False)
-        return self.proj(images).permute(0, 2, 3, 1)
+        # Tokens that only look channels-last would be copied by every layer norm of every block.
+        return self.proj(images).permute(0, 2, 3, 1).contiguous()
 
 
 class Block(nn.Module):

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -28,6 +29,9 @@ OPTIMIZER = "optimizer.safetensors"
 AVERAGE = "ema.safetensors"
 BEST = "BEST"
 COMPLETE = "COMPLETE"
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""A full disk, a used-up quota, a limit on the size of files."""
 
 
 def write_checkpoint(
@@ -140,11 +144,14 @@ def _flush_to_disk(folder: Path) -> None:
 
 def _explain(error: Exception, *, folder: Path) -> Exception:
     """Return an error that says what to do; safetensors wraps the system's in one of its own."""
-    is_full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+    text = str(error)
+    is_full = getattr(error, "errno", None) in _NO_ROOM or any(
+        f"os error {number})" in text for number in _NO_ROOM
+    )
     if is_full:
-        reason, remedy = "the disk is full", "Make room"
-    elif isinstance(error, OSError) or "SafetensorError" in type(error).__name__:
-        reason, remedy = str(error), "Make the folder writable"
+        reason, remedy = "there is no room on the disk", "Make room"
+    elif isinstance(error, OSError | SafetensorError):
+        reason, remedy = text, "Make the folder writable"
     else:
         return error
     return OSError(

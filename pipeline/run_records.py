@@ -1,4 +1,4 @@
-"""What a run leaves behind for its readers: rows, status, configuration, and their copy in MLflow."""
+"""What a run leaves for its readers: rows, status, configuration, and their copy in MLflow."""
 
 import contextlib
 import logging

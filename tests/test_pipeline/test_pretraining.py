@@ -1,0 +1,267 @@
+"""A whole run, in this process: what it leaves behind, and how it goes on."""
+
+import json
+import logging
+import math
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from model import load_segmenter
+from pipeline import PretrainConfig
+from pipeline.pretraining import pretrain
+from pipeline.session import RunResult
+from pipeline.stepper import NonFiniteLossError
+from tests.support.nano_run import files_of, losses_of, nano_config
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+@pytest.fixture(scope="module")
+def finished(nano_corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    """Return a run of four steps that went through undisturbed, with validation and average."""
+    words = (
+        f"data.validation={nano_corpora / 'validation'}",
+        "validation.every_steps=2",
+        "validation.num_pictures=2",
+        "optimizer.ema_decay=0.9",
+    )
+    root = tmp_path_factory.mktemp("finished")
+    return pretrain(nano_config(nano_corpora, root=root, words=words))
+
+
+def test_a_run_leaves_its_configuration_environment_metrics_and_checkpoints(
+    finished: RunResult,
+) -> None:
+    path = finished.folder.path
+    assert finished.exit_code == 0
+    assert {entry.name for entry in path.iterdir()} == {
+        *("config.yaml", "environment.json", "status.json", "metrics.jsonl"),
+        *("checkpoints", "report", "lock"),
+    }
+    environment = json.loads((path / "environment.json").read_text())
+    assert environment["num_ranks"] == 1
+    assert len(environment["corpora"]) == 2
+    status = finished.folder.read_status()
+    assert status is not None
+    assert (status.state, status.step, status.max_steps) == ("finished", 4, 4)
+
+
+def test_every_step_is_logged_with_its_rate_norm_and_speed(finished: RunResult) -> None:
+    rows = [row for row in finished.folder.metrics.rows() if row.kind == "train"]
+    assert [row.step for row in rows] == [1, 2, 3, 4]
+    for row in rows:
+        assert row.values["train/loss"] == pytest.approx(
+            row.values["train/dice"] + row.values["train/bce"], rel=1e-5
+        )
+        assert row.values["train/learning_rate"] == 1e-4
+        assert row.values["train/gradient_norm"] > 0
+        assert row.values["speed/images_per_second"] > 0
+        assert 0 <= row.values["speed/share_waiting_for_data"] <= 1
+
+
+def test_validation_scores_each_object_and_draws_pictures(finished: RunResult) -> None:
+    rows = [row for row in finished.folder.metrics.rows() if row.kind == "validation"]
+    assert [row.step for row in rows] == [2, 4]
+    assert all(0 <= row.values["validation/dice"] <= 1 for row in rows)
+    assert len(list(finished.folder.pictures.glob("step-*/*.png"))) == 4
+
+
+def test_the_best_checkpoint_is_read_back_by_the_model(finished: RunResult) -> None:
+    best = (finished.folder.checkpoints / "BEST").read_text().strip()
+    assert finished.best_score is not None
+    assert best == f"step-{finished.best_score.step:08d}"
+    segmenter = load_segmenter(finished.folder.path)
+    assert not segmenter.training
+
+
+def test_a_finished_run_started_again_says_so_and_takes_no_step(
+    finished: RunResult, nano_corpora: Path
+) -> None:
+    before = (finished.folder.path / "metrics.jsonl").read_bytes()
+    again = pretrain(
+        nano_config(
+            nano_corpora, root=finished.folder.path.parent, words=("optimizer.ema_decay=0.9",)
+        )
+    )
+    assert "is finished: step 4" in again.message
+    assert again.exit_code == 0
+    assert (finished.folder.path / "metrics.jsonl").read_bytes() == before
+
+
+def test_going_on_equals_going_through_bit_for_bit(nano_corpora: Path, root: Path) -> None:
+    whole = nano_config(nano_corpora, root=root, words=("run.name=whole",))
+    pretrain(whole)
+    pretrain(nano_config(nano_corpora, root=root, words=("run.name=cut", "run.max_steps=2")))
+    pretrain(nano_config(nano_corpora, root=root, words=("run.name=cut",)))
+    assert losses_of(root / "cut") == losses_of(root / "whole")
+    last = "checkpoints/step-00000004"
+    assert files_of(root / "cut" / last) == files_of(root / "whole" / last)
+
+
+def test_accumulation_changes_on_resume_within_rounding(nano_corpora: Path, root: Path) -> None:
+    pretrain(nano_config(nano_corpora, root=root, words=("run.name=whole",)))
+    pretrain(nano_config(nano_corpora, root=root, words=("run.name=cut", "run.max_steps=2")))
+    words = ("run.name=cut", "data.micro_batch_size=4")
+    pretrain(nano_config(nano_corpora, root=root, words=words))
+    whole, cut = losses_of(root / "whole"), losses_of(root / "cut")
+    for step, values in whole.items():
+        assert cut[step] == pytest.approx(values, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("data.global_batch_size=6", "global_batch_size was 4, is 6"),
+        ("run.seed=1", "seed was 0, is 1"),
+        ("data.shards_per_block=2", "shards_per_block was 8, is 2"),
+        ("model.overrides.depth=3", "the architecture .* was .* is"),
+    ],
+)
+def test_another_run_is_not_resumed_and_the_message_says_what_differs(
+    finished: RunResult, nano_corpora: Path, word: str, said: str
+) -> None:
+    root = finished.folder.path.parent
+    with pytest.raises(ValueError, match=said):
+        pretrain(nano_config(nano_corpora, root=root, words=(word, "run.max_steps=8")))
+
+
+def test_another_weight_of_a_source_is_refused_on_resume(
+    finished: RunResult, nano_corpora: Path
+) -> None:
+    words = (f"data.train=[{{url: {nano_corpora / 'train'}, weight: 2}}]",)
+    with pytest.raises(ValueError, match=r"weight of data.train\[0\] was 1.0, is 2.0"):
+        pretrain(nano_config(nano_corpora, root=finished.folder.path.parent, words=words))
+
+
+def test_a_checkpoint_without_its_marker_is_passed_over_with_a_word(
+    nano_corpora: Path, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = nano_config(nano_corpora, root=root)
+    first = pretrain(config)
+    losses = losses_of(root / "nano")
+    (first.folder.checkpoints / "step-00000004" / "COMPLETE").unlink()
+    with caplog.at_level(logging.INFO):
+        pretrain(config)
+    assert "step-00000004 has no COMPLETE marker" in caplog.text
+    assert "Resuming from" in caplog.text
+    assert losses_of(root / "nano") == losses
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_the_end_is_the_same(
+    nano_corpora: Path, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = nano_config(nano_corpora, root=root)
+    last = pretrain(config).folder.checkpoints / "step-00000004"
+    expected = files_of(last)
+    damaged = bytearray(expected["weights.safetensors"])
+    damaged[-1] ^= 1
+    (last / "weights.safetensors").write_bytes(damaged)
+    pretrain(config)
+    assert "Passed over" in caplog.text
+    assert files_of(last) == expected
+
+
+def test_fresh_moves_the_earlier_run_aside(nano_corpora: Path, root: Path) -> None:
+    pretrain(nano_config(nano_corpora, root=root, words=("run.max_steps=2",)))
+    words = ("run.max_steps=2", "run.fresh=true", "run.seed=5")
+    again = pretrain(nano_config(nano_corpora, root=root, words=words))
+    assert again.step == 2
+    assert losses_of(root / "nano.previous-1") != losses_of(root / "nano")
+
+
+def test_weights_initialize_another_run_with_a_fresh_optimizer(
+    finished: RunResult, nano_corpora: Path, root: Path
+) -> None:
+    words = (f"initialize_from={finished.folder.path}", "run.max_steps=1", "run.log_every_steps=1")
+    pretrain(nano_config(nano_corpora, root=root, words=words))
+    plain = nano_config(nano_corpora, root=root, words=("run.name=plain", "run.max_steps=1"))
+    pretrain(plain)
+    assert losses_of(root / "nano")[1] != losses_of(root / "plain")[1]
+
+
+def test_a_signal_ends_the_run_after_its_step_saved_and_resumable(
+    nano_corpora: Path, root: Path
+) -> None:
+    expected = pretrain(nano_config(nano_corpora, root=root, words=("run.name=whole",)))
+    config = nano_config(nano_corpora, root=root)
+    result = _pretrain_with_signal_at_first_row(config, root=root)
+    assert result.exit_code == 128 + signal.SIGUSR2
+    assert "The same command goes on from there" in result.message
+    assert (result.folder.checkpoints / f"step-{result.step:08d}" / "COMPLETE").is_file()
+    status = result.folder.read_status()
+    assert status is not None
+    assert status.state == "interrupted"
+    assert pretrain(config).exit_code == 0
+    assert losses_of(root / "nano") == losses_of(expected.folder.path)
+
+
+def test_a_time_budget_ends_the_run_with_a_checkpoint(nano_corpora: Path, root: Path) -> None:
+    config = nano_config(nano_corpora, root=root, words=("run.max_minutes=1e-6",))
+    result = pretrain(config)
+    assert (result.exit_code, result.step) == (0, 1)
+    assert "is finished" in pretrain(config).message
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_samples(
+    nano_corpora: Path, root: Path
+) -> None:
+    before = pretrain(nano_config(nano_corpora, root=root, words=("run.max_steps=2",)))
+    good = files_of(before.folder.checkpoints / "step-00000002")
+    words = ("objective.bce_weight=1e38", "objective.positive_weight=1e38", "run.max_steps=6")
+    with pytest.raises(NonFiniteLossError, match=r"step 3 is not finite.*phantom__"):
+        pretrain(nano_config(nano_corpora, root=root, words=words))
+    assert files_of(before.folder.checkpoints / "step-00000002") == good
+    assert [path.name for path in before.folder.checkpoints.glob("step-*")] == ["step-00000002"]
+    status = before.folder.read_status()
+    assert status is not None
+    assert status.state == "failed"
+
+
+def test_an_automatic_model_trains_and_is_scored_on_the_same_shards(
+    nano_corpora: Path, root: Path
+) -> None:
+    words = (
+        "model.preset=unet_tiny",
+        "model.overrides.input_size=32",
+        f"data.validation={nano_corpora / 'validation'}",
+        "run.max_steps=2",
+    )
+    result = pretrain(nano_config(nano_corpora, root=root, words=words))
+    rows = [row for row in result.folder.metrics.rows() if row.kind == "validation"]
+    assert len(rows) == 1
+    assert math.isfinite(losses_of(root / "nano")[2][0])
+
+
+def test_bfloat16_and_activation_checkpointing_train(nano_corpora: Path, root: Path) -> None:
+    words = ("precision=bfloat16", "activation_checkpointing=true", "run.max_steps=2")
+    result = pretrain(nano_config(nano_corpora, root=root, words=words))
+    weights = load_segmenter(result.folder.path).state_dict()
+    assert all(one.dtype == torch.float32 for one in weights.values() if one.is_floating_point())
+
+
+def _pretrain_with_signal_at_first_row(config: PretrainConfig, *, root: Path) -> RunResult:
+    """Run, and send this process SIGUSR2 as soon as the first row is written."""
+    import threading  # noqa: PLC0415
+
+    done = threading.Event()
+
+    def send() -> None:
+        while not (root / config.run.name / "metrics.jsonl").exists():
+            if done.wait(0.001):
+                return
+        os.kill(os.getpid(), signal.SIGUSR2)
+
+    watcher = threading.Thread(target=send)
+    watcher.start()
+    try:
+        return pretrain(config)
+    finally:
+        done.set()
+        watcher.join()

@@ -1,0 +1,26 @@
+"""The baseline of the benchmarks computes the same function, so that its ratios mean something."""
+
+import torch
+
+from benchmarks.forward import build, clicks
+from benchmarks.published_formulation import PublishedFormulation
+
+
+def test_the_published_formulation_gives_our_logits_and_gradients() -> None:
+    segmenter = build("samus_tiny").train()
+    with torch.no_grad():
+        for parameter in segmenter.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    images = torch.rand(2, 1, 64, 64)
+    prompts = clicks(segmenter, image_index=[0, 1, 1])
+    ours = segmenter(images, prompts).low_resolution_logits
+    theirs = PublishedFormulation(segmenter)(images, prompts)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    trained = [p for p in segmenter.image_encoder.parameters() if p.requires_grad]
+    for our_gradient, their_gradient in zip(
+        torch.autograd.grad(ours.square().mean(), trained),
+        torch.autograd.grad(theirs.square().mean(), trained),
+        strict=True,
+    ):
+        scale = their_gradient.abs().max().item() + 1e-12
+        torch.testing.assert_close(our_gradient, their_gradient, rtol=1e-3, atol=1e-4 * scale)

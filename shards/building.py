@@ -18,9 +18,10 @@ from tqdm import tqdm
 
 from .build_report import BuildReport, InputError
 from .config import BuildConfig
-from .manifest import FORMAT_VERSION, Manifest, SourceDescription, read_manifest, to_json_file
+from .manifest import FORMAT_VERSION, Manifest, SourceDescription, to_json_file
 from .patient_split import SPLITS, split_of_subject
 from .sample import UltrasoundSample
+from .shard_reader import open_corpus
 from .shard_writer import CorpusWriter
 from .sources import SOURCES, PlannedSample, SourcePlan
 from .storage import Storage, join_url
@@ -178,9 +179,13 @@ def _finished_build(config: BuildConfig, *, plan: BuildPlan) -> dict[str, Manife
     storage = Storage(config.output)
     if storage.is_empty():
         return None
-    fields = read_corpus_file(config.output)
-    if fields and fields.get("fingerprint") == plan.fingerprint and not config.overwrite:
-        return {split: read_manifest(join_url(config.output, name=split)) for split in plan.samples}
+    fields = None if config.overwrite else read_corpus_file(config.output)
+    is_same = fields is not None and fields.get("fingerprint") == plan.fingerprint
+    if fields is not None and is_same and not config.overwrite:
+        return {
+            split: open_corpus(join_url(config.output, name=split)).manifest
+            for split in fields["splits"]
+        }
     if not config.overwrite:
         what = "another build" if fields else "other files, or a build that was cut short"
         raise ValueError(
@@ -196,13 +201,22 @@ def read_corpus_file(url: str) -> dict[str, Any] | None:
         ValueError: It is damaged.
     """
     storage = Storage(url)
+    where = storage.shown(CORPUS_NAME)
     try:
-        return json.loads(storage.read(CORPUS_NAME))
+        fields = json.loads(storage.read(CORPUS_NAME))
+        version, _ = int(fields["format_version"]), dict(fields["splits"])
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except ValueError as error:
-        where = storage.shown(CORPUS_NAME)
-        raise ValueError(f"{where}: is no JSON ({error}). Build the corpora again.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{where}: is no table of corpora ({error!r}). Remove it, and build again."
+        ) from error
+    if not 1 <= version <= FORMAT_VERSION:
+        raise ValueError(
+            f"{where}: has format version {version}; this program reads versions 1 to "
+            f"{FORMAT_VERSION}. Use a newer program, or build again with overwrite=true."
+        )
+    return fields
 
 
 @contextlib.contextmanager

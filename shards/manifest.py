@@ -1,6 +1,7 @@
 """What a corpus holds, in one JSON file beside its shards."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 from typing import Any
@@ -81,7 +82,7 @@ class Manifest:
         """Every category that a source annotates, in alphabetical order."""
         return tuple(sorted({name for source in self.sources for name in source.categories}))
 
-    @property
+    @functools.cached_property
     def content_hash(self) -> str:
         """Sha256 of everything the corpus holds; where it lies takes no part in it."""
         return hashlib.sha256(_canonical(dataclasses.asdict(self))).hexdigest()

@@ -18,6 +18,22 @@ S3_TIMEOUTS: dict[str, Any] = {
 """Seconds; together well below the time-out of a collective, so that a stall is an error here."""
 
 
+@contextlib.contextmanager
+def _explained(url: str) -> Iterator[None]:
+    """Turn the errors of a store's own library into an `OSError` that says where to look."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        if not type(error).__module__.startswith(("botocore", "aiobotocore", "aiohttp")):
+            raise
+        raise OSError(
+            f"{url}: the store does not answer as it should ({error}). Check its address "
+            "(AWS_ENDPOINT_URL), the keys (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and the net."
+        ) from error
+
+
 class Storage:
     """One folder on one filesystem.
 
@@ -54,7 +70,8 @@ class Storage:
     def sizes(self) -> dict[str, int]:
         """Return name -> bytes of the files in the folder; empty where it cannot be listed."""
         try:
-            entries = self.filesystem.ls(self.folder, detail=True)
+            with _explained(self.url):
+                entries = self.filesystem.ls(self.folder, detail=True)
         except (OSError, NotImplementedError):
             return {}
         return {
@@ -66,7 +83,8 @@ class Storage:
     def size(self, name: str) -> int | None:
         """Return a file's bytes, or None where it does not exist."""
         try:
-            return int(self.filesystem.size(self.path(name)))
+            with _explained(self.url):
+                return int(self.filesystem.size(self.path(name)))
         except FileNotFoundError:
             return None
 
@@ -76,16 +94,19 @@ class Storage:
         Raises:
             FileNotFoundError: There is no such file.
         """
-        return self.filesystem.cat_file(self.path(name))
+        with _explained(self.url):
+            return self.filesystem.cat_file(self.path(name))
 
     def read_range(self, name: str, *, start: int, end: int) -> bytes:
         """Return the bytes from `start` up to `end` with one request."""
-        return self.filesystem.cat_file(self.path(name), start=start, end=end)
+        with _explained(self.url):
+            return self.filesystem.cat_file(self.path(name), start=start, end=end)
 
     def is_empty(self) -> bool:
         """Whether the folder is missing or holds nothing."""
         try:
-            return not self.filesystem.ls(self.folder, detail=False)
+            with _explained(self.url):
+                return not self.filesystem.ls(self.folder, detail=False)
         except (FileNotFoundError, NotADirectoryError):
             return True
 
@@ -108,8 +129,9 @@ class Storage:
         with tempfile.TemporaryDirectory(prefix="shards-") as folder:
             partial = Path(folder) / name
             yield partial
-            self.filesystem.makedirs(self.folder, exist_ok=True)
-            self.filesystem.put_file(str(partial), self.path(name))
+            with _explained(self.url):
+                self.filesystem.makedirs(self.folder, exist_ok=True)
+                self.filesystem.put_file(str(partial), self.path(name))
 
     def write(self, name: str, *, content: bytes) -> None:
         """Write a whole file, visible only when complete."""

@@ -68,11 +68,11 @@ def validate_corpus(url: str) -> list[Finding]:
         findings += tally.findings
         subjects[corpus_url] = tally.known_subjects
         if fields is not None and manifest is not None:
-            expected = fields["splits"][manifest.split]
+            expected = fields["splits"].get(manifest.split)
             if manifest.content_hash != expected:
                 what = f"content hash {manifest.content_hash}, corpus.json says {expected}"
                 findings.append(Finding(where=corpus_url, what=what))
-    if fields is not None and not fields["num_leaked_subjects"]:
+    if fields is not None and not fields.get("num_leaked_subjects"):
         findings += _find_leaks(subjects)
     return findings
 

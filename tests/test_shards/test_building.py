@@ -1,7 +1,9 @@
 import json
 import subprocess
 import sys
+import tempfile
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +50,29 @@ def test_another_build_does_not_replace_what_lies_there_unasked(tmp_path):
     assert open_corpus(str(tmp_path / "out/train")).num_samples == 3
     build_corpora(tree.config(tmp_path / "out", overwrite=True))
     assert open_corpus(str(tmp_path / "out/train")).num_samples == 1
+
+
+def test_a_build_that_lost_a_shard_is_not_reused(tmp_path):
+    build_phantom(tmp_path / "out")
+    (tmp_path / "out/train/phantom-00000.tar").unlink()
+    with pytest.raises(FileNotFoundError, match=r"phantom-00000.tar: is missing"):
+        build_phantom(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is no table of corpora"),
+        ("{}", "is no table of corpora"),
+        ('{"format_version": 2, "splits": {}}', "has format version 2"),
+    ],
+)
+def test_a_table_of_corpora_that_cannot_be_read_is_refused(tmp_path, content, message):
+    (tmp_path / "corpus.json").write_text(content)
+    with pytest.raises(ValueError, match=f"corpus.json: {message}"):
+        build_phantom(tmp_path)
+    with pytest.raises(ValueError, match=f"corpus.json: {message}"):
+        validate_corpus(str(tmp_path))
 
 
 def test_files_that_are_no_build_are_never_replaced_unasked(tmp_path):
@@ -131,12 +156,21 @@ WITHOUT_ROOM = "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))"
 WITHOUT_RIGHTS = "os.setuid(65534) if os.geteuid() == 0 else None"
 
 
+@pytest.fixture
+def open_folder():
+    """Give a folder that every user may enter, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.mark.parametrize(
     ("hindrance", "remedy"),
     [(WITHOUT_ROOM, "lower max_shard_megabytes"), (WITHOUT_RIGHTS, "mend the rights")],
+    ids=["full", "read-only"],
 )
 def test_an_output_that_cannot_be_written_is_one_clear_error_and_leaves_nothing(
-    tmp_path, hindrance, remedy
+    open_folder, hindrance, remedy
 ):
     script = f"""
         import os, resource, sys
@@ -149,13 +183,10 @@ def test_an_output_that_cannot_be_written_is_one_clear_error_and_leaves_nothing(
         except OSError as error:
             sys.exit(f"{{error}}")
     """
-    folder = tmp_path / "disk"
-    folder.mkdir(mode=0o555 if hindrance == WITHOUT_RIGHTS else 0o755)
-    # Everything above must be open to the user without rights, too.
-    for above in [folder.parent, *folder.parent.parents][:3]:
-        above.chmod(0o755)
+    disk = open_folder / "disk"
+    disk.mkdir(mode=0o555 if hindrance == WITHOUT_RIGHTS else 0o755)
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), str(folder / "out")],
+        [sys.executable, "-c", textwrap.dedent(script), str(disk / "out")],
         capture_output=True,
         text=True,
         check=False,
@@ -163,4 +194,4 @@ def test_an_output_that_cannot_be_written_is_one_clear_error_and_leaves_nothing(
     assert done.returncode == 1, done.stderr
     assert "out: cannot be written" in done.stderr
     assert remedy in done.stderr
-    assert list(folder.iterdir()) == []
+    assert list(disk.iterdir()) == []

@@ -3,6 +3,7 @@ import gc
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -30,7 +31,7 @@ def test_the_same_samples_give_the_same_bytes_anywhere(tmp_path):
 def test_plain_webdataset_reads_the_shards(tmp_path):
     write_toy_corpus(str(tmp_path))
     urls = sorted(str(path) for path in tmp_path.glob("*.tar"))
-    dataset = WebDataset(urls, shardshuffle=False).decode("l8")
+    dataset: Any = WebDataset(urls, shardshuffle=False).decode("l8")
     samples = list(dataset)
     del dataset
     gc.collect()

@@ -93,6 +93,6 @@ def test_a_subject_in_two_splits_is_a_finding(tmp_path):
             [make_sample(0)], str(tmp_path / split), split=split, sources=[describe_source()]
         )
         hashes[split] = manifest.content_hash
-    fields = {"splits": hashes, "num_leaked_subjects": 0}
+    fields = {"format_version": 1, "splits": hashes, "num_leaked_subjects": 0}
     (tmp_path / "corpus.json").write_text(json.dumps(fields))
     assert what_is_wrong(tmp_path) == "toy: subject subject-0 is in 2 splits"

@@ -54,7 +54,11 @@ def run_evaluation(config: EvaluateConfig) -> EvaluationResult:
         for corpus in corpora
     )
     _refuse_no_rows(records, corpora)
-    summaries = summarise_each(records, bootstrap=config.intervals)
+    asked = _protocols(config, predictor)
+    summaries = sorted(
+        summarise_each(records, bootstrap=config.intervals),
+        key=lambda summary: asked.index(summary.protocol),
+    )
     context = ReportContext(
         model_name=place.name,
         command=_command(config, place),

@@ -25,7 +25,7 @@ PROMPT_COLOUR = (255, 255, 255)
 """Cyan and orange are told apart by colour-blind readers too, and do not occur in ultrasound."""
 
 LONGEST_SIDE_PIXELS = 480
-OUTLINE_PIXELS = 2
+OUTLINE_PIXELS = 3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,7 +88,7 @@ def _draw_prompt(picture: "Image.Image", prompt: ImagePrompt, *, scale: float) -
         x0, y0, x1, y1 = (value * scale for value in prompt.box)
         pen.rectangle((x0, y0, x1 - 1, y1 - 1), outline=PROMPT_COLOUR, width=1)
     for (x, y), label in zip(prompt.points, prompt.point_labels, strict=True):
-        at_x, at_y, reach = x * scale, y * scale, 7
+        at_x, at_y, reach = x * scale, y * scale, 9
         for width, colour in [(5, (0, 0, 0)), (2, PROMPT_COLOUR)]:
             pen.line((at_x - reach, at_y, at_x + reach, at_y), fill=colour, width=width)
             if label == FOREGROUND_CLICK:  # a plus inside the object, a minus outside of it

@@ -112,12 +112,12 @@ def _tiles(summary: Summary) -> str:
 
 def _metric_tile(summary: Summary, name: str, *, label: str) -> str:
     interval = summary.overall.metrics.get(name)
-    _, _, bounds = format_interval(name, interval).partition(" ")
+    _, bracket, bounds = format_interval(name, interval).partition(" [")
     confidence = f"{100 * summary.bootstrap.confidence:g} %"
     return tile(
         value=format_value(name, summary.overall.mean(name)),
         label=f"{label} ({summary.protocol})",
-        detail=f"{confidence} interval {bounds}" if "[" in bounds else "",
+        detail=f"{confidence} interval [{bounds}" if bracket else "",
     )
 
 
@@ -130,7 +130,7 @@ def _protocol_section(
         told = PROTOCOLS[summary.protocol].tells
     parts = [
         f"<h2>{text(summary.model)}, {text(summary.protocol)}</h2>",
-        f'<p class="soft">The reference tells the model {text(told)}.</p>',
+        f'<p class="soft">What the ground truth tells the model: {text(told)}.</p>',
     ]
     for table in tables_of(summary):
         parts += [f"<h3>{text(table.caption)}</h3>", html_table(table)]

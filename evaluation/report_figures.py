@@ -80,6 +80,11 @@ def dice_against_size(records: Sequence[EvaluationRecord]) -> str:
     axes.set_xlabel("size of the structure (% of the image)")
     axes.set_ylabel("Dice")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(lambda value, _: "")
+    low, high = axes.get_xlim()
+    if high < 10 * low:  # less than a decade: no power of ten may lie within
+        axes.set_xticks(np.geomspace(low, high, 5)[1:-1])
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.2g}")
     axes.legend(frameon=False, fontsize=9, ncols=2, loc="lower right", markerscale=1.6)
     return _as_svg(figure)
 
@@ -101,7 +106,7 @@ def _canvas(*, height: float) -> "tuple[Figure, Axes]":
     """Return an empty plot in the page's style, without touching matplotlib's global state."""
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    figure = Figure(figsize=(7.2, height), layout="constrained")
+    figure = Figure(figsize=(5.8, height), layout="constrained")
     axes = figure.subplots()
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)

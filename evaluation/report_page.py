@@ -3,7 +3,7 @@
 import html
 from collections.abc import Iterable, Sequence
 
-from .report_tables import Table
+from .report_tables import DOWN, UP, Table
 
 STYLE = """
 :root { --ink:#1c2733; --soft:#5b6b7a; --line:#dfe5eb; --paper:#ffffff; --ground:#f4f6f8;
@@ -12,8 +12,9 @@ STYLE = """
 body { margin:0; background:var(--ground); color:var(--ink); line-height:1.55;
   font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",sans-serif; }
 header { background:linear-gradient(135deg,#0b2733,#0b5566); color:#fff;
-  padding:2.2rem 1.2rem 4.2rem; }
-header > div, main, footer { max-width:70rem; margin:0 auto; }
+  padding:2.2rem 0 4.2rem; }
+header > div, main, footer { max-width:76rem; margin:0 auto; }
+header > div { padding:0 1.2rem; }
 header p { margin:.3rem 0 0; color:#bfd9df; }
 h1 { margin:0; font-size:1.7rem; line-height:1.2; overflow-wrap:anywhere; }
 h2 { margin:2.4rem 0 .2rem; font-size:1.3rem; }
@@ -29,20 +30,21 @@ main { padding:0 1.2rem 2rem; }
 .card { padding:1rem 1.1rem; margin:.8rem 0; }
 .soft { color:var(--soft); }
 .scroll { overflow-x:auto; }
-table { border-collapse:collapse; font-size:.86rem; font-variant-numeric:tabular-nums; width:100%; }
-th, td { padding:.42rem .7rem; text-align:right; border-bottom:1px solid var(--line);
+table { border-collapse:collapse; font-size:.84rem; font-variant-numeric:tabular-nums; width:100%; }
+th, td { padding:.42rem .5rem; text-align:right; border-bottom:1px solid var(--line);
   white-space:nowrap; }
 th:first-child, td:first-child { text-align:left; font-weight:600; position:sticky; left:0;
   background:var(--paper); }
-thead th { color:var(--soft); font-weight:600; border-bottom:2px solid var(--line); }
-td small { color:var(--soft); display:block; font-size:.78rem; }
+thead th { color:var(--soft); font-weight:600; white-space:normal; vertical-align:bottom;
+  border-bottom:2px solid var(--line); }
+td small { color:var(--soft); display:block; font-size:.76rem; letter-spacing:-.01em; }
 tbody tr:last-child td { border-bottom:0; }
 .figures { display:grid; grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));
   gap:.8rem; align-items:start; }
 svg { width:100%; height:auto; display:block; }
-.cases { display:grid; grid-template-columns:repeat(auto-fill,minmax(min(100%,14rem),1fr));
+.cases { display:grid; grid-template-columns:repeat(auto-fill,minmax(min(46%,16rem),1fr));
   gap:.8rem; }
-figure { margin:0; overflow:hidden; padding:0; }
+figure.card { margin:0; overflow:hidden; padding:0; }
 figure img { width:100%; display:block; background:#000; aspect-ratio:4/3; object-fit:contain; }
 figcaption { padding:.55rem .8rem .7rem; font-size:.82rem; overflow-wrap:anywhere; }
 figcaption b { font-variant-numeric:tabular-nums; }
@@ -92,7 +94,8 @@ def card(content: str, *, kind: str = "") -> str:
 
 def html_table(table: Table) -> str:
     """Return a table that scrolls sideways on a narrow screen; intervals stand below their mean."""
-    head = "".join(f"<th>{text(title)}</th>" for title in table.titles)
+    titles = (text(title).replace(f" {UP}", f"&nbsp;{UP}") for title in table.titles)
+    head = "".join(f"<th>{title.replace(f' {DOWN}', f'&nbsp;{DOWN}')}</th>" for title in titles)
     rows = "".join(f"<tr>{''.join(_cell(cell) for cell in row)}</tr>" for row in table.rows)
     return card(
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'

@@ -61,19 +61,20 @@ def terminal_table(summary: Summary) -> "TerminalTable":
     """Return the main figures, overall and by category, for a terminal of 100 columns."""
     from rich.table import Table as TerminalTable  # noqa: PLC0415
 
-    chosen = ["dice", "iou", "hd95_pixels", "hd95_millimetres", "detection_rate"]
-    chosen += ["false_positive_rate"]
+    chosen = ["dice", "hd95_pixels", "hd95_millimetres", "detection_rate", "false_positive_rate"]
     names = [name for name in chosen if name in summary.overall.metrics]
     table = TerminalTable(title=f"{summary.model}, {summary.protocol}", title_justify="left")
-    table.add_column("")
+    table.add_column("", overflow="fold")
     table.add_column("rows", justify="right")
     for name in names:
-        table.add_column(METRICS[name], justify="right")
+        table.add_column(METRICS[name], justify="right", no_wrap=True)
     strata = {"all": summary.overall}
     if len(summary.by_category) > 1:
         strata |= summary.by_category
     for label, stratum in strata.items():
-        cells = [format_interval(name, stratum.metrics.get(name)) for name in names]
+        cells = [
+            format_interval(name, stratum.metrics.get(name)).replace(" [", "\n[") for name in names
+        ]
         table.add_row(label, str(stratum.num_rows), *cells)
     return table
 
@@ -84,8 +85,10 @@ def format_interval(name: str, interval: Interval | None) -> str:
         return "-"
     if math.isnan(interval.lower):
         return format_value(name, interval.mean)
-    bounds = f"{format_value(name, interval.lower)}, {format_value(name, interval.upper)}"
-    return f"{format_value(name, interval.mean)} [{bounds}]"
+    lower, upper = (
+        format_value(name, bound).removesuffix(" %") for bound in (interval.lower, interval.upper)
+    )
+    return f"{format_value(name, interval.mean)} [{lower}, {upper}]"
 
 
 def format_value(name: str, value: float) -> str:

@@ -112,10 +112,7 @@ class Segmenter:
         return logits > self.preprocessing["threshold_logit"]
 
     def logits(self, image: Picture, *, prompts: Sequence[Prompt]) -> np.ndarray:
-        """Return one map of logits per prompt, float32 (prompt, row, column), on the image's grid.
-
-        The image is encoded once, however many prompts there are.
-        """
+        """Return float32 logits (prompt, row, column) on the image's grid; it is encoded once."""
         pixels = read_image(image)
         size = (pixels.shape[0], pixels.shape[1])
         points, labels = self.frame_prompts(prompts, size)
@@ -360,7 +357,8 @@ def check_prompt(prompt: Prompt, original_size: tuple[int, int]) -> np.ndarray:
     labels += [] if box is None else [BOX_FIRST_CORNER, BOX_SECOND_CORNER]
     places = np.array([*points, *corners], dtype=np.float64)
     rows, columns = original_size
-    is_inside = (places >= -0.5) & (places <= (columns, rows))
+    margins = [[0.5]] * len(points) + [[0.0]] * len(corners)  # a box may end at the very edge
+    is_inside = (places >= -0.5) & (places <= np.array([[columns, rows]]) - margins)
     for x, y in places[~is_inside.all(axis=1)]:
         raise ValueError(
             f"({x:g}, {y:g}) lies outside the image of {columns} x {rows} pixels: x goes from 0 to "

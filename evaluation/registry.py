@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def register_deployable(
             promotion = Promotion(is_champion=True, reason=f"{name} had no champion")
         else:
             rows = _records_of(client, champion, result=result, tracking_uri=tracking_uri)
-            promotion = decide_promotion(result.records, rows, champion=champion.version)
+            promotion = decide_promotion(result.records, rows, champion=str(champion.version))
         version = _add_version(client, folder, name=name, result=result, promotion=promotion)
         if promotion.is_champion:
             client.set_registered_model_alias(name, CHAMPION, version)
@@ -243,6 +244,23 @@ def _add_version(
     try:
         mlflow.log_metric("mean_dice", result.mean_dice)
         _keep_records(client, run.info.run_id, rows=result.records, name=result.records_file)
+        version = _log_version(folder, name=name)
+    except BaseException:
+        mlflow.end_run("FAILED")
+        raise
+    mlflow.end_run()
+    for key, value in tags.items():
+        client.set_model_version_tag(name, version, key, value)
+    return version
+
+
+def _log_version(folder: Path, *, name: str) -> str:
+    """Store the folder as a pyfunc in the active run, register it and return the version."""
+    with warnings.catch_warnings():
+        # MLflow warns about type hints of its own classes when its pyfunc is imported.
+        warnings.filterwarnings("ignore", message=".*type hint", category=UserWarning)
+        import mlflow.pyfunc  # noqa: PLC0415
+
         logged = mlflow.pyfunc.log_model(
             name="deployable",
             python_model=str(Path(__file__).with_name("registry_model.py")),
@@ -252,14 +270,7 @@ def _add_version(
             pip_requirements=list(PYFUNC_REQUIREMENTS),
             registered_model_name=name,
         )
-    except BaseException:
-        mlflow.end_run("FAILED")
-        raise
-    mlflow.end_run()
-    version = str(logged.registered_model_version)
-    for key, value in tags.items():
-        client.set_model_version_tag(name, version, key, value)
-    return version
+    return str(logged.registered_model_version)
 
 
 def _experiment(client: "MlflowClient", tracking_uri: str) -> str:

@@ -1,0 +1,209 @@
+import dataclasses
+import json
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from evaluation import (
+    DeployablePredictor,
+    GateConfig,
+    HeldOut,
+    ModelOrigin,
+    SegmenterPredictor,
+    evaluate_corpus,
+    export_deployable,
+)
+from evaluation.deployable import check_gate
+from evaluation.deployable_predict import Prompt, Segmenter
+from evaluation.onnx_export import export_graphs
+from evaluation.parity import parity_of_rows
+from model import Prompts, build_segmenter
+from shards import open_corpus
+from tests.support.corpora import write_toy_corpus
+from tests.support.evaluation_records import make_record
+
+
+def small_segmenter():
+    torch.manual_seed(3)
+    return build_segmenter("samus_tiny").eval()
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export")
+    write_toy_corpus(str(folder / "corpus"), num_samples=6)
+    corpus = open_corpus(str(folder / "corpus"))
+    origin = ModelOrigin(
+        model_name="toy-model",
+        checkpoint="toy-run/step-00000001",
+        training_sources=corpus.manifest.sources,
+    )
+    held_out = HeldOut(corpus=corpus, protocol="centre_point", gate=GateConfig())
+    return export_deployable(
+        small_segmenter(), folder / "deployable", origin=origin, held_out=held_out
+    )
+
+
+@pytest.mark.slow
+def test_the_folder_holds_all_that_was_promised(exported):
+    names = {path.name for path in exported.folder.iterdir()}
+    assert names == {
+        "checksums.json",
+        "decoder.onnx",
+        "encoder.onnx",
+        "evaluation.json",
+        "model_card.md",
+        "predict.py",
+        "preprocessing.json",
+        "requirements.txt",
+    }
+    evaluation = json.loads((exported.folder / "evaluation.json").read_text())
+    assert evaluation["parity"] == dataclasses.asdict(exported.parity)
+    assert evaluation["summary"]["overall"]["num_rows"] == 6
+    preprocessing = json.loads((exported.folder / "preprocessing.json").read_text())
+    assert preprocessing["categories"] == ["square"]
+    assert preprocessing["versions"]["torch"] == torch.__version__.split("+")[0]
+
+
+@pytest.mark.slow
+def test_graphs_answer_as_the_model_does_on_held_out_images(exported):
+    assert exported.parity.num_objects == 6
+    assert exported.parity.mean_dice_difference <= 0.001
+    assert exported.parity.max_logit_difference < 1e-4
+    assert exported.parity.mean_dice == pytest.approx(exported.parity.mean_dice_of_model, abs=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_images", [1, 3])
+@pytest.mark.parametrize(("num_prompts", "num_points"), [(1, 1), (2, 1), (1, 4), (7, 3)])
+def test_numbers_of_images_prompts_and_points_are_free(
+    exported, num_images, num_prompts, num_points
+):
+    segmenter = small_segmenter()
+    generator = torch.Generator().manual_seed(num_prompts)
+    images = torch.rand(num_images, 3, 64, 64, generator=generator)
+    points = torch.rand(num_prompts, num_points, 2, generator=generator) * 64
+    labels = torch.randint(0, 2, (num_prompts, num_points), generator=generator)
+    labels[:, 1:] = torch.tensor([2, 3, -1])[: num_points - 1]
+    index = torch.randint(0, num_images, (num_prompts,), generator=generator)
+    with torch.inference_mode():
+        prompts = Prompts(image_index=index, points=points, point_labels=labels)
+        expected = segmenter(images, prompts).low_resolution_logits[:, 0].numpy()
+    encoder = onnxruntime.InferenceSession(exported.folder / "encoder.onnx")
+    decoder = onnxruntime.InferenceSession(exported.folder / "decoder.onnx")
+    names = [output.name for output in encoder.get_outputs()]
+    features = encoder.run(names, {"images": images.numpy()})
+    asked = {"image_index": index, "points": points, "point_labels": labels}
+    inputs = dict(zip(names, features, strict=True))
+    found = decoder.run(None, inputs | {name: value.numpy() for name, value in asked.items()})[0]
+    assert np.abs(found - expected).max() < 1e-5
+
+
+@pytest.mark.slow
+def test_a_prompt_gives_the_same_mask_alone_and_beside_longer_ones(exported):
+    segmenter = Segmenter(exported.folder)
+    image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    short, long = Prompt(points=[(20, 30)]), Prompt(points=[(9, 9), (5, 6)], box=(1, 2, 40, 40))
+    alone = segmenter.logits(image, prompts=[short])[0]
+    beside = segmenter.logits(image, prompts=[long, short])[1]
+    assert np.abs(alone - beside).max() < 1e-5
+
+
+@pytest.mark.slow
+def test_the_card_says_what_must_be_known(exported):
+    card = (exported.folder / "model_card.md").read_text()
+    for needed in [
+        "# toy-model",
+        "Not a medical device",
+        "toy-run/step-00000001",
+        "CC0-1.0",
+        "centre_point",
+        "parameters) segments",
+        "6 objects in 6 images of 3 subjects",
+        "peak memory of the process",
+        f"{exported.opened_bytes / 1e6:.1f} MB",
+    ]:
+        assert needed in card
+    assert str(exported.folder.parent) not in card
+    assert "nan" not in card
+
+
+@pytest.mark.slow
+def test_a_failed_gate_writes_nothing(tmp_path, exported):
+    write_toy_corpus(str(tmp_path / "corpus"), num_samples=2)
+    held_out = HeldOut(
+        corpus=open_corpus(str(tmp_path / "corpus")),
+        protocol="centre_point",
+        gate=GateConfig(min_mean_dice=1.0),
+    )
+    origin = ModelOrigin(model_name="toy", checkpoint="toy", training_sources=[])
+    with pytest.raises(ValueError, match=r"gate\.min_mean_dice demands 1\. Nothing was written"):
+        export_deployable(
+            small_segmenter(), tmp_path / "deployable", origin=origin, held_out=held_out
+        )
+    assert {path.name for path in tmp_path.iterdir()} == {"corpus"}
+
+
+@pytest.mark.slow
+def test_scores_of_graphs_and_model_are_equal_by_object(tmp_path, exported):
+    write_toy_corpus(str(tmp_path), num_samples=4)
+    corpus = open_corpus(str(tmp_path))
+    predictors = [DeployablePredictor(exported.folder), SegmenterPredictor(small_segmenter())]
+    by_graph, by_model = (
+        evaluate_corpus(predictor, corpus, protocol="box", model_name="toy")
+        for predictor in predictors
+    )
+    assert [row.dice for row in by_graph] == pytest.approx([row.dice for row in by_model], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_models_without_prompts_are_refused(tmp_path):
+    automatic = build_segmenter("unet_tiny")
+    with pytest.raises(ValueError, match="only models that take prompts"):
+        export_graphs(automatic, tmp_path)
+
+
+def parity_of(dice_of_graphs, dice_of_model):
+    def rows(name, scores):
+        return [
+            make_record(model=name, key=f"a__{index}", dice=dice)
+            for index, dice in enumerate(scores)
+        ]
+
+    return parity_of_rows(
+        rows("graphs", dice_of_graphs),
+        rows("model", dice_of_model),
+        max_logit_difference=0.0,
+        num_logit_images=0,
+    )
+
+
+def test_differences_do_not_cancel_out_between_objects():
+    parity = parity_of([0.8, 0.6], [0.7, 0.7])
+    assert parity.mean_dice == pytest.approx(parity.mean_dice_of_model)
+    assert parity.mean_dice_difference == pytest.approx(0.1)
+    with pytest.raises(ValueError, match=r"differ from the model by 0\.10000 mean Dice"):
+        check_gate(parity, GateConfig())
+
+
+def test_a_mask_that_one_of_them_leaves_empty_is_a_whole_difference():
+    parity = parity_of([float("nan"), 0.5], [0.9, 0.5])
+    assert parity.max_dice_difference == 1.0
+    assert parity_of([float("nan"), 0.5], [float("nan"), 0.5]).max_dice_difference == 0.0
+
+
+def test_a_model_below_the_demanded_score_is_refused():
+    parity = parity_of([0.8, 0.6], [0.8, 0.6])
+    check_gate(parity, GateConfig(min_mean_dice=0.7))
+    with pytest.raises(ValueError, match=r"mean Dice on 2 held-out objects is 0\.7000"):
+        check_gate(parity, GateConfig(min_mean_dice=0.71))
+
+
+@pytest.mark.parametrize(
+    "values", [{"max_dice_difference": -0.1}, {"min_mean_dice": 1.2}, {"min_mean_dice": -1.0}]
+)
+def test_a_gate_that_cannot_be_is_refused(values):
+    with pytest.raises(ValueError, match=r"gate\."):
+        GateConfig(**values)

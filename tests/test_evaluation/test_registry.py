@@ -1,0 +1,243 @@
+import math
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from evaluation import (
+    DeployablePredictor,
+    HeldOutResult,
+    evaluate_corpus,
+    pull_deployable,
+    register_deployable,
+)
+from shards import open_corpus
+from tests.support.corpora import write_toy_corpus
+from tests.support.disc_deployable import write_disc_deployable
+from tests.support.evaluation_records import make_record
+
+pytestmark = [
+    pytest.mark.slow,
+    # SQLAlchemy on what MLflow's own tables use.
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),
+]
+
+GOOD_RADIUS, BETTER_RADIUS, POOR_RADIUS = 7.0, 10.0, 3.0
+"""In 64 framed pixels; the best disc over a square of 8 pixels in 24 x 32 has about 10."""
+
+PULL_AND_SEGMENT = """
+import sys
+import numpy as np
+from mlflow.artifacts import download_artifacts
+import mlflow.pyfunc
+reference = "models:/toy@champion"
+folder = download_artifacts(reference, dst_path="pulled")
+model = mlflow.pyfunc.load_model(reference)
+images = np.zeros((2, 40, 60, 3), np.uint8)
+masks = model.predict({
+    "images": images,
+    "image_index": np.array([1, 0, 1]),
+    "points": np.array([[[30.0, 20], [0, 0]], [[5, 6], [0, 0]], [[9, 9], [20, 30]]]),
+    "point_labels": np.array([[1, -1], [1, -1], [2, 3]]),
+})["masks"]
+assert masks.shape == (3, 40, 60) and masks.dtype == np.uint8, (masks.shape, masks.dtype)
+assert masks[0, 20, 30] == 1 and masks[1, 6, 5] == 1 and masks[0, 6, 5] == 0
+loaded = {name.split(".")[0] for name in sys.modules}
+assert not loaded & {"torch", "evaluation", "model", "shards", "pipeline"}, loaded
+print("segmented")
+"""
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpus")
+    write_toy_corpus(str(folder), num_samples=8)
+    return open_corpus(str(folder))
+
+
+@pytest.fixture(scope="module")
+def other_corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("other")
+    write_toy_corpus(str(folder), num_samples=6)
+    return open_corpus(str(folder))
+
+
+@pytest.fixture(scope="module")
+def discs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("discs")
+    return {
+        radius: write_disc_deployable(folder / f"disc-{radius}", radius=radius)
+        for radius in (GOOD_RADIUS, BETTER_RADIUS, POOR_RADIUS)
+    }
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory):
+    """Make MLflow's tables once; it takes seconds."""
+    from mlflow import MlflowClient  # noqa: PLC0415 -- takes seconds, and this file is slow
+
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def uri(tmp_path, empty_database):
+    shutil.copyfile(empty_database, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+def register(folder, corpus, *, uri, name="toy"):
+    records = evaluate_corpus(
+        DeployablePredictor(folder), corpus, protocol="centre_point", model_name=folder.name
+    )
+    result = HeldOutResult(corpus=corpus, protocol="centre_point", records=records)
+    return register_deployable(folder, name=name, result=result, tracking_uri=uri)
+
+
+def champion_of(uri, name="toy"):
+    from mlflow import MlflowClient  # noqa: PLC0415 -- takes seconds, and this file is slow
+
+    return MlflowClient(uri).get_model_version_by_alias(name, "champion")
+
+
+def test_only_a_better_version_becomes_champion(tmp_path, discs, corpus, uri):
+    first = register(discs[GOOD_RADIUS], corpus, uri=uri)
+    assert (first.version, first.promotion.is_champion) == ("1", True)
+    poor = register(discs[POOR_RADIUS], corpus, uri=uri)
+    assert not poor.promotion.is_champion
+    same = register(discs[GOOD_RADIUS], corpus, uri=uri)
+    assert not same.promotion.is_champion
+    assert champion_of(uri).version == 1
+    better = register(discs[BETTER_RADIUS], corpus, uri=uri)
+    assert better.promotion.is_champion
+    assert champion_of(uri).version == 4
+    tags = champion_of(uri).tags
+    assert tags["manifest_hash"] == corpus.manifest.content_hash
+    assert tags["decision"] == better.promotion.reason
+    assert "beats version 1" in tags["decision"]
+    assert 0.7 < float(tags["mean_dice"]) < 1.0
+    assert (tmp_path / "mlartifacts").is_dir()
+
+
+def test_a_champion_without_rows_is_measured_first(tmp_path, discs, corpus, other_corpus, uri):
+    register(discs[BETTER_RADIUS], corpus, uri=uri)
+    challenger = register(discs[GOOD_RADIUS], other_corpus, uri=uri)
+    assert not challenger.promotion.is_champion
+    assert "does not beat champion version 1" in challenger.promotion.reason
+    assert f"on {other_corpus.num_samples} objects" in challenger.promotion.reason
+    kept = tmp_path.glob(f"mlartifacts/deployables/{champion_of(uri).run_id}/artifacts/*/*.parquet")
+    assert len(list(kept)) == 2
+
+
+def test_what_is_pulled_is_what_was_registered(tmp_path, discs, corpus, uri):
+    register(discs[GOOD_RADIUS], corpus, uri=uri)
+    for reference in ("models:/toy@champion", "models:/toy/1"):
+        destination = tmp_path / reference.replace("/", "-")
+        folder = pull_deployable(reference, tracking_uri=uri, destination=destination)
+        for path in discs[GOOD_RADIUS].iterdir():
+            if path.is_file():
+                assert (folder / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_champion_is_pulled_and_segments_without_this_repository(tmp_path, discs, corpus, uri):
+    register(discs[GOOD_RADIUS], corpus, uri=uri)
+    assert segment_elsewhere(tmp_path / "elsewhere", uri=uri) == "segmented\n"
+
+
+def segment_elsewhere(folder, *, uri):
+    """Pull and run the champion in an empty folder, in a process that cannot import our rooms."""
+    folder.mkdir()
+    environment = {"MLFLOW_TRACKING_URI": uri, "HOME": str(folder), "PATH": os.environ["PATH"]}
+    # Installed editable, the repository is on the path of every process but this one.
+    block = "import sys; sys.path = [p for p in sys.path if 'site-packages' in p or 'lib' in p]\n"
+    answer = subprocess.run(
+        [sys.executable, "-P", "-c", block + PULL_AND_SEGMENT],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
+def test_a_damaged_folder_is_not_registered(tmp_path, corpus):
+    folder = write_disc_deployable(tmp_path / "disc")
+    result = HeldOutResult(corpus=corpus, protocol="centre_point", records=[])
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    with pytest.raises(ValueError, match="has no evaluation rows"):
+        register_deployable(folder, name="toy", result=result, tracking_uri=uri)
+    (folder / "model_card.md").write_text("better than it is")
+    with pytest.raises(ValueError, match=r"model_card\.md is damaged or was changed"):
+        register_deployable(folder, name="toy", result=result, tracking_uri=uri)
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_a_registry_that_is_down_missing_or_empty_says_so(tmp_path, uri):
+    def pull(reference, uri):
+        return pull_deployable(reference, tracking_uri=uri, destination=tmp_path / "pulled")
+
+    with pytest.raises(ConnectionError, match="no server answers there"):
+        pull("models:/toy@champion", "http://127.0.0.1:1")
+    with pytest.raises(FileNotFoundError, match="there is no database"):
+        pull("models:/toy@champion", f"sqlite:///{tmp_path / 'other.db'}")
+    with pytest.raises(ValueError, match="Registered Model with name=toy not found"):
+        pull("models:/toy@champion", uri)
+    with pytest.raises(ValueError, match="answers: "):
+        pull("models:/toy/3", uri)
+
+
+def test_mean_dice_leaves_out_what_could_not_be_measured(corpus):
+    rows = [make_record(dice=0.5), make_record(dice=math.nan), make_record(dice=0.7)]
+    result = HeldOutResult(corpus=corpus, protocol="box", records=rows)
+    assert result.mean_dice == pytest.approx(0.6)
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Start an MLflow server on a free port of the loopback, and stop it by its process."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}"]
+    command += ["--artifacts-destination", str(tmp_path / "artifacts")]
+    log = (tmp_path / "server.log").open("wb")
+    process = subprocess.Popen(
+        command, stdout=log, stderr=log, cwd=tmp_path, start_new_session=True
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(address, process=process)
+        yield address
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait(timeout=30)
+        log.close()
+
+
+def _wait_for(address, *, process):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the MLflow server ended"
+        try:
+            with urllib.request.urlopen(f"{address}/health", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.5)
+    raise AssertionError(f"no answer from {address}")
+
+
+@pytest.mark.services
+def test_a_server_hands_the_champion_out_over_http(tmp_path, discs, corpus, server):
+    assert register(discs[GOOD_RADIUS], corpus, uri=server).promotion.is_champion
+    assert not register(discs[POOR_RADIUS], corpus, uri=server).promotion.is_champion
+    assert segment_elsewhere(tmp_path / "elsewhere", uri=server) == "segmented\n"

@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from evaluation import PredictConfig
+from evaluation.deployable_predict import Prompt
+from evaluation.image_segmentation import draw_overlay
+from launchers.command_line import run_command
+from launchers.predict import predict
+from tests.support.disc_deployable import write_disc_deployable
+
+
+@pytest.fixture(scope="module")
+def disc(tmp_path_factory):
+    return write_disc_deployable(tmp_path_factory.mktemp("model") / "disc")
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "scan.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def run(*words):
+    return run_command(PredictConfig, predict, arguments=[str(word) for word in words])
+
+
+def test_a_click_becomes_a_mask_and_an_overlay(disc, image, tmp_path, capsys):
+    output = tmp_path / "out"
+    assert run(f"model={disc}", f"image={image}", "points=[[30,20]]", f"output={output}") == 0
+    mask = np.asarray(Image.open(output / "scan_mask.png"))
+    overlay = np.asarray(Image.open(output / "scan_overlay.png"))
+    assert (mask.dtype, mask.shape, set(np.unique(mask))) == (np.uint8, (40, 60), {0, 255})
+    assert mask[20, 30] == 255
+    assert overlay.shape == (40, 60, 3)
+    said = capsys.readouterr().out
+    assert f"{(mask > 0).sum()} pixels" in said
+    assert "scan_mask.png" in said
+    assert "scan_overlay.png" in said
+
+
+def test_clicks_and_a_box_go_together(disc, image, tmp_path):
+    words = ["points=[[30,20],[2,2]]", "labels=[1,0]", "box=[10,5,50,35]", f"output={tmp_path}"]
+    assert run(f"model={disc}", f"image={image}", *words) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["image=nowhere.png", "points=[[1,1]]"], "there is no such image file"),
+        (["points=[[60,20]]"], "(60, 20) lies outside the image of 60 x 40 pixels"),
+        (["points=[[1,2,3]]"], "not a pair [x, y]"),
+        (["points=[[1,2]]", "labels=[1,0]"], "one label per point"),
+        (["box=[9,9,3,3]"], "x0 < x1"),
+        ([], "There is no prompt"),
+        (["points=[[1,2]]", "model=nowhere"], "model=nowhere: there is no such folder"),
+        (["points=[[1,2]]", "model=models:/a/1", "tracking_uri=sqlite:///none.db"], "none.db"),
+        (
+            ["points=[[1,2]]", "model=models:/a/1", "tracking_uri=http://127.0.0.1:1"],
+            "no server answers there",
+        ),
+        (["point=[[1,2]]"], "Did you mean: 'points'"),
+    ],
+)
+def test_a_mistake_gets_one_line(disc, image, tmp_path, capsys, words, message):
+    defaults = [f"model={disc}", f"image={image}", f"output={tmp_path / 'out'}"]
+    assert run(*defaults, *words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_model_is_opened(image, capsys):
+    output = image / "folder"
+    words = [f"image={image}", "points=[[1,2]]", f"output={output}", "model=nowhere"]
+    assert run(*words) == 2
+    assert f"output={output}: nothing can be written there" in capsys.readouterr().err
+
+
+def test_a_damaged_model_is_refused(image, tmp_path, capsys):
+    folder = write_disc_deployable(tmp_path / "disc")
+    (folder / "encoder.onnx").write_bytes(b"")
+    assert run(f"model={folder}", f"image={image}", "points=[[1,2]]") == 2
+    assert "encoder.onnx is damaged" in capsys.readouterr().err
+
+
+def test_the_overlay_tints_the_mask_alone():
+    pixels = np.full((30, 30), 100, dtype=np.uint8)
+    mask = np.zeros((30, 30), dtype=bool)
+    mask[5:15, 5:15] = True
+    overlay = np.asarray(draw_overlay(pixels, mask, prompt=Prompt(points=[(25, 25)])))
+    assert (overlay[10, 10] != 100).any()
+    assert tuple(overlay[5, 5]) == (255, 200, 0)
+    assert tuple(overlay[20, 5]) == (100, 100, 100)
+    assert tuple(overlay[25, 25]) == (0, 255, 0)

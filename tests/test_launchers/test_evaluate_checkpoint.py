@@ -1,0 +1,181 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from evaluation import EvaluateConfig, read_records
+from evaluation.run_tracking import log_summaries
+from evaluation.summary import summarise
+from launchers.command_line import run_command
+from launchers.evaluate_checkpoint import evaluate
+from model import architecture_to_dict, build_segmenter, tensors_to_store, write_complete_marker
+from tests.support.disk_corpus import DISK, RING, disk_sample, write_disk_corpus
+from tests.support.evaluation_records import make_record
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+
+
+def write_checkpoint(folder, preset="samus_tiny", **overrides):
+    torch.manual_seed(0)
+    segmenter = build_segmenter(preset, **overrides)
+    folder.mkdir(parents=True)
+    (folder / "architecture.json").write_text(json.dumps(architecture_to_dict(segmenter)))
+    save_file(tensors_to_store(segmenter), folder / "weights.safetensors")
+    write_complete_marker(folder)
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path):
+    write_checkpoint(tmp_path / "a_run" / "checkpoints" / "step-00000010")
+    return tmp_path / "a_run"
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    samples = [disk_sample("0", num_disks=2), disk_sample("1", shape=(70, 50))]
+    write_disk_corpus(tmp_path / "corpus", samples=samples)
+    return tmp_path / "corpus"
+
+
+def command(*words):
+    return run_command(EvaluateConfig, evaluate, arguments=[str(word) for word in words])
+
+
+def test_a_run_is_evaluated_into_its_own_report(run, corpus, capsys):
+    words = ["intervals.num_resamples=50", "num_gallery_cases=1", "protocols=[box,centre_point]"]
+    assert command(f"checkpoint={run}", f"data={corpus}", *words) == 0
+    records = read_records(run / "report" / "records.parquet")
+    assert [(row.model, row.protocol) for row in records] == [("a_run", "box")] * 3 + [
+        ("a_run", "centre_point")
+    ] * 3
+    summaries = json.loads((run / "report" / "summary.json").read_text())["summaries"]
+    assert [summary["protocol"] for summary in summaries] == ["box", "centre_point"]
+    assert summaries[0]["bootstrap"]["num_resamples"] == 50
+    page = (run / "report" / "report.html").read_text()
+    assert "protocols=[box,centre_point]" in page
+    assert "intervals.num_resamples=50" in page
+    shown = capsys.readouterr().out
+    assert "report.html" in shown.replace("\n", "")
+    assert "centre_point" in shown
+
+
+def test_a_checkpoint_of_a_run_is_evaluated_under_the_name_of_the_run(run, corpus):
+    checkpoint = run / "checkpoints" / "step-00000010"
+    assert command(f"checkpoint={checkpoint}", f"data={corpus}", "num_gallery_cases=0") == 0
+    (first, *_) = read_records(run / "report" / "records.parquet")
+    assert (first.model, first.protocol) == ("a_run", "published_click")
+
+
+def test_a_checkpoint_on_its_own_needs_an_output(tmp_path, corpus, capsys):
+    checkpoint = write_checkpoint(tmp_path / "alone")
+    assert command(f"checkpoint={checkpoint}", f"data={corpus}") == 2
+    assert "output=FOLDER" in capsys.readouterr().err
+    words = [f"output={tmp_path / 'out'}", "model_name=mine", "num_gallery_cases=0"]
+    assert command(f"checkpoint={checkpoint}", f"data={corpus}", *words) == 0
+    assert read_records(tmp_path / "out" / "records.parquet")[0].model == "mine"
+
+
+def test_several_corpora_are_evaluated_together(run, corpus, tmp_path):
+    samples = [disk_sample("0", source="others")]
+    write_disk_corpus(tmp_path / "second", samples=samples)
+    data = f"data=[{corpus},{tmp_path / 'second'}]"
+    assert command(f"checkpoint={run}", data, "num_gallery_cases=1") == 0
+    records = read_records(run / "report" / "records.parquet")
+    assert {row.source for row in records} == {"disks", "others"}
+    assert len({row.corpus_hash for row in records}) == 2
+
+
+@pytest.mark.slow
+def test_an_automatic_model_is_evaluated_by_category(tmp_path, corpus):
+    checkpoint = write_checkpoint(tmp_path / "u", preset="unet_tiny", categories=(DISK, RING))
+    words = [f"checkpoint={checkpoint}", f"data={corpus}", f"output={tmp_path / 'out'}"]
+    assert command(*words, "num_gallery_cases=1") == 0
+    records = read_records(tmp_path / "out" / "records.parquet")
+    assert [(row.protocol, row.category) for row in records] == [("automatic", DISK)] * 2
+    assert command(*words, "protocols=[box]") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["checkpoint=nowhere"], "nowhere: no such folder"),
+        (["protocols=[guess]"], "no protocol 'guess'"),
+        (["protocols=[automatic]"], "does not fit a_run"),
+        (["categories=[valve]"], "no object to evaluate"),
+        (["data=nowhere"], "nowhere"),
+        (["data=[]"], "expected the URL of a corpus"),
+        (["batch_size=0"], "batch_size must be at least 1"),
+        (["device=abacus"], "device=abacus: cannot be used"),
+        (["scoring.detection_iou=0"], "scoring.detection_iou must lie above 0"),
+        (["intervals.confidence=95"], "intervals.confidence must lie between 0 and 1"),
+        (["max_images=0"], "max_images must be at least 1"),
+        (["num_gallery_cases=-1"], "num_gallery_cases must be 0 or more"),
+        (["protocol=box"], "protocols"),
+    ],
+)
+def test_bad_input_gets_one_line(run, corpus, words, message, capsys):
+    given = {word.split("=")[0] for word in words}
+    usual = [f"checkpoint={run}", f"data={corpus}"]
+    rest = [word for word in usual if word.split("=")[0] not in given]
+    assert command(*rest, *words) == 2
+    error = capsys.readouterr().err
+    assert message in error.splitlines()[-1]
+    assert error.splitlines()[-1].startswith("error: ")
+
+
+def test_a_split_without_objects_gets_one_line(run, tmp_path, capsys):
+    write_disk_corpus(tmp_path / "empty", samples=[disk_sample("0", num_disks=0)])
+    assert command(f"checkpoint={run}", f"data={tmp_path / 'empty'}") == 2
+    assert "no object to evaluate" in capsys.readouterr().err
+    assert not (run / "report").exists()
+
+
+def test_help_is_quick_and_never_loads_torch():
+    code = (
+        "import sys; sys.argv = ['evaluate_checkpoint.py', '--help'];"
+        "from launchers.evaluate_checkpoint import main; main();"
+        "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for option in ("checkpoint", "protocols", "scoring.detection_iou", "intervals.method"):
+        assert option in done.stdout
+
+
+def test_a_checkpoint_without_an_mlflow_run_is_passed_over(run):
+    checkpoint = run / "checkpoints" / "step-00000010"
+    assert not log_summaries(checkpoint, summaries=[summarise([make_record()])])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_means_reach_the_mlflow_run_that_trained_the_checkpoint(run):
+    from mlflow import MlflowClient  # noqa: PLC0415 -- takes seconds
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{run.parent / 'mlflow.db'}")
+    experiment = client.create_experiment("e", artifact_location=str(run.parent / "artifacts"))
+    tracked = client.create_run(experiment)
+    (run / "config.yaml").write_text("tracking: {enabled: true, uri: null}\n")
+    checkpoint = run / "checkpoints" / "step-00000010"
+    state = {"mlflow_run_id": tracked.info.run_id, "step": 10}
+    (checkpoint / "run_state.json").write_text(json.dumps(state))
+    assert log_summaries(checkpoint, summaries=[summarise([make_record()])])
+    metrics = client.get_run(tracked.info.run_id).data.metrics
+    assert metrics["evaluation/published_click/dice"] == 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_an_mlflow_run_that_is_gone_costs_a_warning(run, caplog):
+    (run / "config.yaml").write_text("tracking: {enabled: true, uri: null}\n")
+    checkpoint = run / "checkpoints" / "step-00000010"
+    (checkpoint / "run_state.json").write_text(json.dumps({"mlflow_run_id": "gone", "step": 1}))
+    assert not log_summaries(checkpoint, summaries=[summarise([make_record()])])
+    assert "were not logged into MLflow run gone" in caplog.text

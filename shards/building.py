@@ -281,9 +281,13 @@ def _write_splits(
                     writer.write(sample)
             if report.num_problems <= config.max_skipped_samples:
                 manifests[split] = writer.finish()
-    num_written = sum(manifest.num_samples for manifest in manifests.values())
-    if report.num_problems > config.max_skipped_samples or num_written == 0:
+    if report.num_problems > config.max_skipped_samples or not manifests["train"].num_samples:
         raise _refusal(config, report)
+    if not manifests["train"].num_objects:
+        raise ValueError(
+            f"source={config.source}: not one of {manifests['train'].num_samples} training images "
+            "has an object. Check the masks, and the classes in the lists."
+        )
     return manifests
 
 
@@ -342,6 +346,8 @@ def _log_outcome(
             manifest.num_objects,
             len(manifest.shards),
         )
+        if not manifest.num_objects:
+            _logger.warning("%s has no object: nothing can be scored on it", split)
     for what, count in sorted(report.notes.items()):
         _logger.info("%s: %d", what, count)
     if report.num_problems:

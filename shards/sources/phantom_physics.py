@@ -34,7 +34,7 @@ NOISE = 4e-4
 """Of the receiver, before the gain."""
 
 EMPTY_SHARE = 0.12
-"""Share of frames in which the plane misses every structure."""
+"""Share of frames, the first one apart, in which the plane misses every structure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +103,11 @@ def draw_scene(
     is_convex = bool(generator.random() < CONVEX_SHARE)
     half_width = 0.5 * columns / rows
     targets: list[Target] = []
-    for _ in range(int(generator.integers(1, 4))):
+    num_wanted = int(generator.integers(1, 4))
+    for _ in range(4 * num_wanted):
         target = _draw_target(generator, half_width=half_width)
-        if all(_distance(target, other) > 0 for other in targets):
+        is_free = all(_distance(target, other) > 0 for other in targets)
+        if is_free and len(targets) < num_wanted:
             targets.append(target)
     return Scene(
         size=(rows, columns),
@@ -128,7 +130,7 @@ def simulate_frame(
         progress: Place in the series, in [0, 1): structures drift and breathe with it.
         generator: For what differs from frame to frame: speckle, noise, the plane.
     """
-    is_empty = generator.random() < EMPTY_SHARE
+    is_empty = generator.random() < EMPTY_SHARE and progress > 0
     targets = () if is_empty else scene.targets
     lateral, depth = _beam_grid(scene)
     amplitude, attenuation = _tissue(scene, lateral=lateral, depth=depth)
@@ -155,12 +157,15 @@ def simulate_frame(
 def _draw_target(generator: np.random.Generator, *, half_width: float) -> Target:
     structure = STRUCTURES[int(generator.integers(len(STRUCTURES)))]
     is_bone = structure.category == "phantom_bone"
-    radius = generator.uniform(0.12, 0.2) if is_bone else generator.uniform(0.08, 0.17)
+    radius = generator.uniform(0.12, 0.2) if is_bone else generator.uniform(0.1, 0.18)
     flatness = 0.16 if is_bone else generator.uniform(0.55, 0.95)
-    reach = max(half_width - 1.2 * radius, 0.05)
+    depth = generator.uniform(0.28, 0.78)
+    # The narrower of a linear image and a convex probe's sector, where the target lies.
+    seen = min(half_width, (FACE_RADIUS + depth) * np.tan(HALF_ANGLE_RADIANS))
+    reach = max(seen - 1.2 * radius, 0.02)
     return Target(
         structure=structure,
-        centre=(float(generator.uniform(-reach, reach)), float(generator.uniform(0.28, 0.78))),
+        centre=(float(generator.uniform(-reach, reach)), float(depth)),
         radii=(float(radius), float(radius * flatness)),
         angle_radians=float(generator.uniform(-0.5, 0.5)),
         lobe_phases=tuple(float(phase) for phase in generator.uniform(0.0, 2 * np.pi, 3)),

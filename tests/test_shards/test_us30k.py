@@ -107,9 +107,17 @@ def test_components_of_one_class_stay_one_object(tmp_path):
     assert thing.num_components == 3
 
 
+def test_a_training_split_without_any_object_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"not one of 1 training images has an object"):
+        build_one(tmp_path, labels=square_labels(()))
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_line_whose_class_is_not_in_the_mask_keeps_the_image_and_is_noted(tmp_path):
-    [sample] = build_one(tmp_path, labels=square_labels(())).values()
-    assert sample.objects == ()
+    tree = make_us30k(tmp_path / "raw")
+    tree.add_image("FetalHead-HC18", "001_HC", labels=square_labels(()))
+    build_corpora(tree.config(tmp_path / "out"))
+    assert samples_of(tmp_path / "out", "train")["fetalhead-hc18__001_hc"].objects == ()
     assert notes_of(tmp_path / "out") == {
         "images without an object": 1,
         "lines whose class is not in the mask": 1,

@@ -37,13 +37,15 @@ class PositionAdapter(nn.Module):
         self.refinement = ConvolutionStage(in_channels=width, out_channels=width)
         self._kept: Grid | None = None
         self._kept_for: tuple[object, ...] = ()
+        self.register_load_state_dict_post_hook(_forget_kept)
 
     def forward(self, grid_size: int) -> Grid:
         """Return the positions of a square grid."""
         if self.training or torch.is_grad_enabled():
             return self._compute(grid_size)
-        if self._kept is not None and torch.compiler.is_compiling():
-            return self._kept
+        if torch.compiler.is_compiling():
+            # An exported graph takes the kept result as a constant; there is no state to look at.
+            return self._compute(grid_size) if self._kept is None else self._kept
         state = self._state(grid_size)
         if self._kept is None or self._kept_for != state:
             self._kept = self._compute(grid_size)
@@ -69,6 +71,11 @@ class PositionAdapter(nn.Module):
             for weight in self.parameters()
         )
         return grid_size, autocast, weights
+
+
+def _forget_kept(adapter: nn.Module, _: object) -> None:
+    assert isinstance(adapter, PositionAdapter)
+    adapter._kept = None
 
 
 def resize_grid(grid: Grid, *, grid_size: int) -> Grid:

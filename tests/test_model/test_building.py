@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_categories_name_the_answers_of_a_unet() -> None:
     ],
 )
 def test_impossible_choices_are_refused_with_the_remedy(
-    name: str, overrides: dict[str, object], message: str
+    name: str, overrides: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         build_segmenter(name, **overrides)

@@ -1,7 +1,5 @@
 """Without plugs, with the same weights, the parts equal the `segment-anything` package."""
 
-from functools import partial
-
 import pytest
 import segment_anything.modeling as sam
 import torch
@@ -19,6 +17,13 @@ RENAMED = {
     "attn.rel_pos_h": "attn.relative_positions.rows",
     "attn.rel_pos_w": "attn.relative_positions.columns",
 }
+
+
+class FineLayerNorm(nn.LayerNorm):
+    """The layer norm that SAM is built with."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, eps=1e-6)
 
 
 def small_sam(*, window_size: int, input_size: int = 96) -> SamArchitecture:
@@ -63,7 +68,7 @@ def test_encoder_equals_sam_with_whole_and_padded_windows(window_size: int) -> N
             depth=3,
             num_heads=2,
             out_chans=32,
-            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+            norm_layer=FineLayerNorm,
             use_rel_pos=True,
             window_size=window_size,
             global_attn_indexes=(1,),

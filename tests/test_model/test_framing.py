@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from model import Framing
+from model.config import Fit
 
 SIZES = [(40, 90), (90, 40), (64, 64), (1, 1), (7, 200), (300, 280)]
 
@@ -13,7 +14,7 @@ SIZES = [(40, 90), (90, 40), (64, 64), (1, 1), (7, 200), (300, 280)]
 @pytest.mark.parametrize("fit", ["squash", "letterbox"])
 @pytest.mark.parametrize("size", SIZES)
 def test_frame_is_square_and_unframe_returns_to_the_original_grid(
-    fit: str, size: tuple[int, int]
+    fit: Fit, size: tuple[int, int]
 ) -> None:
     framing = Framing(input_size=64, fit=fit)
     framed = framing.frame(torch.rand(1, *size))
@@ -31,7 +32,7 @@ def test_squash_equals_pillows_bilinear_resize(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("fit", ["squash", "letterbox"])
 @pytest.mark.parametrize("size", [(40, 90), (90, 40), (300, 280)])
-def test_points_move_with_the_picture(fit: str, size: tuple[int, int]) -> None:
+def test_points_move_with_the_picture(fit: Fit, size: tuple[int, int]) -> None:
     framing = Framing(input_size=128, fit=fit)
     rows, columns = torch.meshgrid(
         torch.arange(size[0], dtype=torch.float32),

@@ -118,6 +118,29 @@ def test_kept_positions_differ_by_grid_and_autocast_and_leave_the_state_alone(
     }
 
 
+@pytest.mark.parametrize("is_warm", [False, True])
+def test_an_exported_graph_has_the_positions_as_they_are_now(
+    adapter: PositionAdapter, is_warm: bool
+) -> None:
+    class Holder(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.positions = adapter
+
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            return tokens + self.positions(4)
+
+    other = PositionAdapter(table_size=8, width=6).eval()
+    tokens = torch.zeros(1, 4, 4, 6)
+    with torch.no_grad():
+        adapter(4)
+        adapter.load_state_dict(other.state_dict())
+        if is_warm:
+            adapter(4)
+        exported = torch.export.export(Holder().eval(), (tokens,)).module()
+        torch.testing.assert_close(exported(tokens), other(4))
+
+
 def test_positions_take_part_in_the_graph_when_gradients_are_wanted(
     adapter: PositionAdapter,
 ) -> None:

@@ -10,12 +10,14 @@ from torch import Tensor
 from model import (
     PRESETS,
     Prompts,
+    SamArchitecture,
     Segmenter,
     architecture_to_dict,
     build_from_architecture,
     build_segmenter,
     freeze,
 )
+from model.prompt_encoder import PromptEncoder
 
 TINY = sorted(name for name in PRESETS if name.endswith("_tiny"))
 PROMPTED = [name for name in TINY if PRESETS[name].__class__.__name__ != "UnetArchitecture"]
@@ -167,19 +169,18 @@ def test_weights_survive_a_round_trip_through_description_and_state(name: str) -
 
 @pytest.mark.parametrize("name", PROMPTED)
 def test_a_prompt_is_read_as_x_then_y_in_framed_pixels(name: str) -> None:
-    segmenter = built(name).eval()
-    assert not segmenter.is_automatic
-    side = segmenter.architecture.input_size
-    cell = side // segmenter.architecture.grid_size
-    column, row = 3, 1
+    architecture = PRESETS[name]
+    assert isinstance(architecture, SamArchitecture)
+    encoder = PromptEncoder(architecture)
+    cell, (column, row) = architecture.patch_stride, (3, 1)
     centre = torch.tensor([[[(column + 0.5) * cell - 0.5, (row + 0.5) * cell - 0.5]]])
-    encoder = segmenter.prompt_encoder
     prompts = Prompts(
         image_index=torch.tensor([0]), points=centre, point_labels=torch.tensor([[1]])
     )
     with torch.no_grad():
-        token = encoder(prompts).tokens[0, 0] - encoder.point_embeddings[1].weight[0]
-        grid = encoder.grid_positions()[0].unflatten(0, (segmenter.architecture.grid_size, -1))
+        inside = encoder.point_embeddings[1](torch.tensor(0))
+        token = encoder(prompts).tokens[0, 0] - inside
+        grid = encoder.grid_positions()[0].unflatten(0, (architecture.grid_size, -1))
     torch.testing.assert_close(token, grid[row, column])
 
 

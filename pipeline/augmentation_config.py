@@ -55,7 +55,7 @@ class AugmentationConfig:
     speckle_probability: float = 0.3
     """Chance of additional speckle: correlated noise that grows with the brightness."""
 
-    max_speckle_fraction: float = 0.3
+    max_speckle_fraction: float = 0.2
     """Largest standard deviation of the speckle, as a fraction of the brightness."""
 
     contrast_probability: float = 0.5

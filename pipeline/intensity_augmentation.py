@@ -28,7 +28,7 @@ _BLACK_BELOW = 0.1
 """Brightness under which a change of decibels fades out towards none at black."""
 
 _SPECKLE_GRAIN_ROWS = 2
-_SPECKLE_GRAIN_COLUMNS = (2, 5)
+_SPECKLE_GRAIN_COLUMNS = (3, 6)
 """Size of a speckle in framed pixels: across it is longer than in depth, and varies."""
 
 _INTERPOLATION_LOSS = 2.0 / 3.0

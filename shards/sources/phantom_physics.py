@@ -30,7 +30,7 @@ TISSUE_LOSS = 4.2
 COMPENSATED_LOSS = 3.2
 """What the scanner's gain makes up for; the rest is seen as darkening with depth."""
 
-NOISE = 4e-4
+NOISE = 2e-4
 """Of the receiver, before the gain."""
 
 EMPTY_SHARE = 0.12

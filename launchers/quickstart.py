@@ -134,7 +134,7 @@ def _with_interpreter(words: Sequence[str]) -> list[str]:
     program, *rest = words
     if program == "accelerate":
         return [sys.executable, "-m", "accelerate.commands.accelerate_cli", *rest]
-    return [sys.executable, *rest]
+    return [sys.executable, *words]
 
 
 def _write_example(folder: Path) -> str:

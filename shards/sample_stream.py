@@ -45,7 +45,7 @@ class SampleStream(Dataset[ItemT], Generic[ItemT]):
         """
         self._corpora = tuple(corpora)
         self._plan = plan
-        self._transform = transform
+        self.transform = transform
 
     def __getitem__(self, position: int) -> ItemT:
         """Return the item at a position of the sequence.
@@ -59,7 +59,7 @@ class SampleStream(Dataset[ItemT], Generic[ItemT]):
         try:
             sample = corpus.read(shard, place)
             where = sample.key
-            return self._transform(sample, position)
+            return self.transform(sample, position)
         except Exception as error:
             name = corpus.manifest.shards[shard].name
             raise SampleError(
@@ -158,6 +158,7 @@ def make_stream_loader(
         collate: Makes a batch of a micro-batch's items. Picklable, as the stream's transform.
         prefetch_factor: Micro-batches that each worker prepares ahead.
     """
+    preload = [__name__, stream.transform.__module__, collate.__module__]
     loader = DataLoader(
         _MicroBatchDataset(stream, collate),
         batch_size=None,
@@ -167,7 +168,7 @@ def make_stream_loader(
         pin_memory=torch.cuda.is_available(),
         timeout=WORKER_TIMEOUT_SECONDS if num_workers else 0,
         worker_init_fn=prepare_worker,
-        multiprocessing_context=fork_server(preload=[__name__]) if num_workers else None,
+        multiprocessing_context=fork_server(preload=preload) if num_workers else None,
         generator=torch.Generator(),  # its own, so that making a loader draws no global number
         prefetch_factor=prefetch_factor if num_workers else None,
     )

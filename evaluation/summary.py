@@ -140,12 +140,13 @@ def summarise_stratum(
 ) -> Stratum:
     """Summarise some rows: every metric that can be measured on at least one of them."""
     has_reference = column(records, "reference_pixels") > 0
-    has_answer = column(records, "predicted_pixels") > 0
+    is_miss = column(records, "is_miss").astype(bool)
+    is_false_positive = column(records, "is_false_positive").astype(bool)
     is_detected = column(records, "is_detected").astype(float)
     values = {name: column(records, name) for name in METRICS if name not in SHARES}
     values["detection_rate"] = np.where(has_reference, is_detected, np.nan)
-    values["miss_rate"] = np.where(has_reference, ~has_answer, np.nan)
-    values["false_positive_rate"] = np.where(has_reference, np.nan, has_answer)
+    values["miss_rate"] = np.where(has_reference, is_miss, np.nan)
+    values["false_positive_rate"] = np.where(has_reference, np.nan, is_false_positive)
     labels, subjects = np.unique(subject_labels(records), return_inverse=True)
     is_unknown = ~column(records, "subject_is_known").astype(bool)
     measurable = {name: values[name] for name in METRICS if np.isfinite(values[name]).any()}
@@ -154,8 +155,8 @@ def summarise_stratum(
         num_images=len({(record.source, record.key) for record in records}),
         num_subjects=len(labels),
         num_unknown_subjects=len(np.unique(subjects[is_unknown])),
-        num_misses=int((has_reference & ~has_answer).sum()),
-        num_false_positives=int((~has_reference & has_answer).sum()),
+        num_misses=int(is_miss.sum()),
+        num_false_positives=int(is_false_positive.sum()),
         metrics=bootstrap_means(measurable, subjects=subjects, options=bootstrap),
     )
 

@@ -14,10 +14,10 @@ from tests.support.disk_corpus import (
 )
 
 
-def evaluate(predictor, corpus, **options):
-    protocol = "automatic" if predictor.is_automatic else "published_click"
+def evaluate(predictor, corpus, *, protocol=None, **how):
+    usual = "automatic" if predictor.is_automatic else "published_click"
     return evaluate_corpus(
-        predictor, corpus, **({"protocol": protocol, "model_name": "bright"} | options)
+        predictor, corpus, protocol=protocol or usual, model_name="bright", **how
     )
 
 

@@ -27,6 +27,7 @@ class DotSegmenter(Segmenter):
         self.prompts = prompts
         side = self.architecture.input_size
         logits = torch.full((prompts.num_prompts, 1, side, side), -1.0)
+        assert prompts.points is not None
         for row, (x, y) in enumerate(prompts.points[:, 0].round().long().tolist()):
             logits[row, 0, y, x] = 50.0
         return MaskPrediction(low_resolution_logits=logits)
@@ -59,9 +60,12 @@ def test_a_click_reaches_the_pixel_that_was_clicked(fit, shape):
 def test_a_box_becomes_two_labelled_corners_and_short_prompts_are_filled_up():
     segmenter = DotSegmenter(SamusArchitecture(input_size=64))
     SegmenterPredictor(segmenter).predict(images_of((64, 64)), [[CLICK, BOX, BOTH]])
-    assert segmenter.prompts.point_labels.tolist() == [[1, -1, -1], [2, 3, -1], [1, 2, 3]]
-    assert segmenter.prompts.points[1, :2].tolist() == [[9.5, 11.5], [39.5, 43.5]]
-    assert segmenter.prompts.points[0, 0].tolist() == [20.0, 30.0]
+    points, labels = segmenter.prompts.points, segmenter.prompts.point_labels
+    assert points is not None
+    assert labels is not None
+    assert labels.tolist() == [[1, -1, -1], [2, 3, -1], [1, 2, 3]]
+    assert points[1, :2].tolist() == [[9.5, 11.5], [39.5, 43.5]]
+    assert points[0, 0].tolist() == [20.0, 30.0]
 
 
 def test_an_image_is_encoded_once_for_all_its_prompts_and_not_without_any():

@@ -1,5 +1,6 @@
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def measure(predicted, reference, *, spacing=(1.0, 1.0), tolerance=2.0):
     )
 
 
-def disk(*, shape=(200, 160), centre=(60, 70), radius=20):
+def disk(*, shape=(200, 160), centre=(60, 70), radius=20.0):
     rows, columns = np.indices(shape)
     return (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2 <= radius**2
 
@@ -238,11 +239,11 @@ def test_distances_agree_with_monai():
                 continue
             tolerance = float(generator.uniform(0.1, 4.0))
             ours = measure(*pair, spacing=spacing, tolerance=tolerance)
-            tensors = [torch.from_numpy(mask)[None, None].float() for mask in pair]
-            options = {"include_background": True, "spacing": spacing}
-            theirs = compute_hausdorff_distance(*tensors, percentile=95, **options)
+            first, second = (torch.from_numpy(mask)[None, None].float() for mask in pair)
+            options: dict[str, Any] = {"include_background": True, "spacing": spacing}
+            theirs = compute_hausdorff_distance(first, second, percentile=95, **options)
             assert ours.hausdorff_95 == pytest.approx(theirs.item(), abs=1e-4)
-            theirs = compute_average_surface_distance(*tensors, symmetric=True, **options)
+            theirs = compute_average_surface_distance(first, second, symmetric=True, **options)
             assert ours.average == pytest.approx(theirs.item(), abs=1e-4)
-            theirs = compute_surface_dice(*tensors, class_thresholds=[tolerance], **options)
+            theirs = compute_surface_dice(first, second, class_thresholds=[tolerance], **options)
             assert ours.share_within_tolerance == pytest.approx(theirs.item(), abs=1e-6)

@@ -49,8 +49,9 @@ class RunConfig:
     """Seed of first weights, sample order, augmentation and prompts."""
 
     threads: int | None = None
-    """torch threads per process; null leaves what the launcher set (`accelerate launch` sets
-    `num_cpu_threads_per_process`). Results are bit for bit the same only for the same number."""
+    """torch threads per process; null shares the processor cores of the machine equally between its
+    processes (a launcher's OMP_NUM_THREADS would leave most of them idle). Results are bit for bit
+    the same only for the same number."""
 
     num_processes: int | None = None
     """Processes the run must find, else it stops; null takes any number. Launchers have been seen

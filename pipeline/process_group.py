@@ -128,8 +128,7 @@ def start_process_group(*, num_expected: int | None, precision: str) -> ProcessG
 
 def set_up_process(config: RunConfig, *, group: ProcessGroup) -> None:
     """Set threads and determinism, and let rank 0 alone talk."""
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    torch.set_num_threads(config.threads or _fair_share_of_cores())
     make_deterministic()
     if not group.is_main:
         logging.getLogger().setLevel(logging.WARNING)
@@ -141,6 +140,12 @@ def set_up_process(config: RunConfig, *, group: ProcessGroup) -> None:
         group.device.type,
         torch.get_num_threads(),
     )
+
+
+def _fair_share_of_cores() -> int:
+    """Return the cores that this process may use, divided by the ranks on this machine."""
+    num_local_ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, len(os.sched_getaffinity(0)) // num_local_ranks)
 
 
 def _check_launcher(environment: "os._Environ[str]", *, precision: str) -> None:

@@ -17,12 +17,11 @@ import json
 import logging
 import os
 import socket
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import yaml
 
@@ -32,23 +31,6 @@ from .metric_log import MetricLog
 from .process_group import ProcessGroup
 
 _logger = logging.getLogger(__name__)
-
-State = Literal["running", "finished", "interrupted", "failed"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunStatus:
-    """What `status.json` says; for people and `list_runs`, never for resuming."""
-
-    state: State
-    step: int
-    max_steps: int
-    score_name: str | None = None
-    best_score: float | None = None
-    mlflow_run_id: str | None = None
-    message: str = ""
-    updated: float = 0.0
-    """Seconds since the epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,32 +86,6 @@ class RunFolder:
         """Write versions, revision and machine, and what the run has found (`facts`)."""
         content = {**describe_environment(), **facts}
         self.environment.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-    def write_status(self, status: RunStatus) -> None:
-        """Write where the run stands, whole or not at all."""
-        stamped = dataclasses.replace(status, updated=time.time())
-        aside = self.path / "status.json.partial"
-        aside.write_text(json.dumps(dataclasses.asdict(stamped)) + "\n", encoding="utf-8")
-        aside.replace(self.path / "status.json")
-
-    def read_status(self) -> RunStatus | None:
-        """Return where the run stands; None where nothing was written, or nothing whole."""
-        try:
-            content = json.loads((self.path / "status.json").read_text(encoding="utf-8"))
-            return RunStatus(**content)
-        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, TypeError):
-            return None
-
-    def is_locked(self) -> bool:
-        """Say whether a process is writing to the run just now."""
-        try:
-            with (self.path / "lock").open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
 
 
 @contextmanager

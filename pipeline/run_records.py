@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from .config import PretrainConfig
 from .metric_log import MetricRow
-from .run_folder import RunFolder, RunStatus, State
+from .run_folder import RunFolder
 from .run_state import RunState
+from .run_status import RunStatus, State, read_status, write_status
 from .tracking import RunEnd, Tracker
 
 _logger = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class RunRecords:
         num_dropped = self._folder.metrics.cut_back(step=state.step)
         if num_dropped:
             _logger.info("metrics.jsonl: %d rows after the checkpoint were cut.", num_dropped)
-        before = self._folder.read_status()
+        before = read_status(self._folder.path)
         for change in self._folder.write_config(self._config):
             _logger.info("Changed since the last start: %s.", change)
         self._folder.write_environment(facts=facts)
@@ -94,8 +95,9 @@ class RunRecords:
 
     def _write_status(self, state: RunState, *, as_state: State, message: str) -> None:
         best = state.best_score
-        self._folder.write_status(
-            RunStatus(
+        write_status(
+            self._folder.path,
+            status=RunStatus(
                 state=as_state,
                 step=state.step,
                 max_steps=self._config.run.max_steps,
@@ -103,5 +105,5 @@ class RunRecords:
                 best_score=best.value if best else None,
                 mlflow_run_id=state.mlflow_run_id,
                 message=message,
-            )
+            ),
         )

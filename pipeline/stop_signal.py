@@ -1,7 +1,10 @@
-"""Signals that end a run at its next step boundary: Ctrl-C, SIGTERM, SIGUSR2."""
+"""What ends a run at its next step boundary: Ctrl-C, SIGTERM, SIGUSR2, a launcher that died."""
 
 import logging
+import os
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -10,6 +13,12 @@ _logger = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 """SIGUSR2 is what a scheduler sends ahead of the end; NCCL uses SIGUSR1 itself."""
+
+
+_LAUNCHER_VARIABLES = {"TORCHELASTIC_RUN_ID", "ACCELERATE_MIXED_PRECISION"}
+"""What torchrun and `accelerate launch` set in the environment of every process they start."""
+
+_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class StopSignal:
@@ -35,9 +44,14 @@ class StopSignal:
 def watch_stop_signals() -> Iterator[StopSignal]:
     """Catch the stop signals for the length of a `with`, and give them back afterwards.
 
-    Off the main thread, where Python allows no handlers, nothing is caught.
+    Under `accelerate launch` and `torchrun` the end of the launcher counts as SIGTERM: a launcher
+    that is killed leaves its trainers running, and nobody would ever stop them. Off the main
+    thread, where Python allows no handlers, no signal is caught.
     """
     stop = StopSignal()
+    if _LAUNCHER_VARIABLES & os.environ.keys():
+        arguments = (stop, os.getppid())
+        threading.Thread(target=_outlive_no_launcher, args=arguments, daemon=True).start()
     before = {}
     try:
         for number in STOP_SIGNALS:
@@ -49,6 +63,14 @@ def watch_stop_signals() -> Iterator[StopSignal]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _outlive_no_launcher(stop: StopSignal, launcher: int) -> None:
+    """Wait until this process has another parent than its launcher, then ask it to stop."""
+    while os.getppid() == launcher:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    _logger.warning("The launcher is gone: the run ends after this step and saves.")
+    stop.number = stop.number or signal.SIGTERM
 
 
 def exit_code_of(number: int) -> int:

@@ -1,13 +1,15 @@
 """Options of a run that takes seconds: a handful of simulated images, a model of two blocks."""
 
+import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from pipeline import PretrainConfig, load_config
 from shards import BuildConfig, PhantomConfig, build_corpora
@@ -133,9 +135,15 @@ def losses_of_whole_rows(run: Path) -> dict[int, Any]:
 
 
 def end_group(process: subprocess.Popen[str]) -> None:
-    """Kill the process and what it started, if any of it is left."""
+    """Kill the process and all that it started: a launcher's ranks are in sessions of their own."""
     try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+        family = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        family = []
+    for member in (process, *family):
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            member.kill()
+    psutil.wait_procs(family, timeout=30)
     process.wait()
+    if process.stdout is not None:
+        process.stdout.close()

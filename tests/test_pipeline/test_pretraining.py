@@ -13,6 +13,7 @@ import torch
 from model import load_segmenter
 from pipeline import PretrainConfig
 from pipeline.pretraining import pretrain
+from pipeline.run_status import read_status
 from pipeline.session import RunResult
 from pipeline.stepper import NonFiniteLossError
 from tests.support.nano_run import files_of, losses_of, nano_config
@@ -48,7 +49,7 @@ def test_a_run_leaves_its_configuration_environment_metrics_and_checkpoints(
     environment = json.loads((path / "environment.json").read_text())
     assert environment["num_ranks"] == 1
     assert len(environment["corpora"]) == 2
-    status = finished.folder.read_status()
+    status = read_status(finished.folder.path)
     assert status is not None
     assert (status.state, status.step, status.max_steps) == ("finished", 4, 4)
 
@@ -195,7 +196,7 @@ def test_a_signal_ends_the_run_after_its_step_saved_and_resumable(
     assert result.exit_code == 128 + signal.SIGUSR2
     assert "The same command goes on from there" in result.message
     assert (result.folder.checkpoints / f"step-{result.step:08d}" / "COMPLETE").is_file()
-    status = result.folder.read_status()
+    status = read_status(result.folder.path)
     assert status is not None
     assert status.state == "interrupted"
     assert pretrain(config).exit_code == 0
@@ -219,7 +220,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_samples(
         pretrain(nano_config(nano_corpora, root=root, words=words))
     assert files_of(before.folder.checkpoints / "step-00000002") == good
     assert [path.name for path in before.folder.checkpoints.glob("step-*")] == ["step-00000002"]
-    status = before.folder.read_status()
+    status = read_status(before.folder.path)
     assert status is not None
     assert status.state == "failed"
 

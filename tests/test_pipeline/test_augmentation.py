@@ -12,7 +12,7 @@ from model import Framing
 from pipeline.augmentation import FramedImage, augment
 from pipeline.augmentation_config import AugmentationConfig
 from pipeline.geometry_augmentation import draw_geometry, frame_matrix, warp_to_frame
-from pipeline.intensity_augmentation import IntensityChange, change_intensity
+from pipeline.intensity_augmentation import IntensityChange, change_intensity, draw_intensity
 from pipeline.sample_draws import Purpose, SampleDraws
 
 CHANGES = [
@@ -26,7 +26,8 @@ CHANGES = [
     "contrast",
     "gamma",
 ]
-NOTHING = dict.fromkeys((f"{change}_probability" for change in CHANGES), 0.0)
+NOTHING: dict[str, Any] = dict.fromkeys((f"{change}_probability" for change in CHANGES), 0.0)
+EVERYTHING: dict[str, Any] = dict.fromkeys(NOTHING, 1.0)
 SHAPES = [(192, 192), (150, 260), (301, 200), (700, 500)]
 
 
@@ -178,32 +179,38 @@ def test_enabled_false_is_the_same_as_every_probability_zero():
     assert torch.equal(plain.masks, disabled.masks)
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_switching_one_change_off_leaves_the_draws_of_the_others(change):
-    everything = dict.fromkeys(NOTHING, 1.0)
-    others = {**everything, f"{change}_probability": 0.0}
-    image, masks = bright_objects((96, 96))
-    for name in ("rotation", "zoom", "flip"):
-        if name != change:
-            assert np.array_equal(
-                *(
-                    draw_geometry(
-                        dataclasses.replace(
-                            only(), **{f"{name}_probability": config[f"{name}_probability"]}
-                        ),
-                        np.random.default_rng(5),
-                        size=96,
-                    )
-                    for config in (everything, others)
-                )
-            )
-    full, without = (run(image, masks, AugmentationConfig(**one)) for one in (everything, others))
-    assert not torch.equal(full.image, without.image)
+def test_switching_one_change_of_intensity_off_leaves_the_draws_of_the_others():
+    full = draw_intensity(AugmentationConfig(**EVERYTHING), np.random.default_rng(5))
+    fields = {
+        "gain": "gain_decibels",
+        "attenuation": "attenuation_decibels",
+        "shadow": "shadow",
+        "speckle": "speckle_fraction",
+        "contrast": "contrast",
+        "gamma": "gamma",
+    }
+    for change, field in fields.items():
+        config = AugmentationConfig(**{**EVERYTHING, f"{change}_probability": 0.0})
+        without = draw_intensity(config, np.random.default_rng(5))
+        neutral = {field: getattr(IntensityChange(), field)}
+        assert without != full
+        assert without == dataclasses.replace(full, **neutral)
+
+
+def test_switching_rotation_or_zoom_off_leaves_the_draw_of_the_other():
+    def draw(**switched_on: float) -> complex:
+        matrix = draw_geometry(only(**switched_on), np.random.default_rng(5), size=96)
+        assert matrix is not None
+        return complex(matrix[0, 0], matrix[1, 0])
+
+    turned, zoomed = draw(rotation_probability=1.0), draw(zoom_probability=1.0)
+    both = draw(rotation_probability=1.0, zoom_probability=1.0)
+    assert abs(turned * zoomed - both) < 1e-12
 
 
 def test_the_same_place_is_drawn_alike_and_another_place_or_seed_is_not():
     image, masks = bright_objects((96, 96))
-    config = AugmentationConfig(**dict.fromkeys(NOTHING, 1.0))
+    config = AugmentationConfig(**EVERYTHING)
     first = run(image, masks, config, position=7, seed=1)
     again = run(image, masks, config, position=7, seed=1)
     assert torch.equal(first.image, again.image)
@@ -214,7 +221,7 @@ def test_the_same_place_is_drawn_alike_and_another_place_or_seed_is_not():
 
 def test_augmentation_neither_reads_nor_moves_the_global_generators():
     image, masks = bright_objects((96, 96))
-    config = AugmentationConfig(**dict.fromkeys(NOTHING, 1.0))
+    config = AugmentationConfig(**EVERYTHING)
     torch.manual_seed(0)
     state = torch.get_rng_state()
     first = run(image, masks, config)
@@ -320,7 +327,7 @@ def test_colour_becomes_grey_by_luma_and_grey_becomes_three_equal_channels():
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (2, 3)])
 def test_the_smallest_images_pass(shape, num_channels):
     image = np.full(shape, 128, dtype=np.uint8)
-    config = AugmentationConfig(**dict.fromkeys(NOTHING, 1.0))
+    config = AugmentationConfig(**EVERYTHING)
     framed = run(image, [np.ones(shape, dtype=bool)], config, num_channels=num_channels)
     assert framed.image.shape == (num_channels, 96, 96)
     assert torch.isfinite(framed.image).all()

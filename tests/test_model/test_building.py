@@ -38,6 +38,7 @@ def test_every_exported_name_exists() -> None:
 
 def test_overrides_change_the_preset_and_survive_json() -> None:
     segmenter = build_segmenter("samus_tiny", input_size=48, global_blocks=[0, 2])
+    assert isinstance(segmenter.architecture, SamusArchitecture)
     assert segmenter.architecture.global_blocks == (0, 2)
     description = json.loads(json.dumps(architecture_to_dict(segmenter, preset="samus_tiny")))
     assert build_from_architecture(description).architecture == segmenter.architecture

@@ -23,13 +23,12 @@ def doctor(config: DoctorConfig) -> int:
         findings.append(diagnose_data(config.data))
     if config.tracking_uri is not None:
         findings.append(diagnose_tracking(config.tracking_uri))
-    if config.dry_step:
-        findings.extend(_dry_step(config))
+    findings.extend(_measure(config))
     _show(findings)
     return int(any(finding.state == "wrong" for finding in findings))
 
 
-def _dry_step(config: DoctorConfig) -> "list[Finding]":
+def _measure(config: DoctorConfig) -> "list[Finding]":
     from pipeline.diagnosis import Finding
     from pipeline.memory_estimate import build_dry_step, estimate_memory, time_dry_step
 
@@ -40,15 +39,13 @@ def _dry_step(config: DoctorConfig) -> "list[Finding]":
         for name in ("weights", "gradients", "optimizer", "activations")
     )
     what = f"{config.preset}, {config.micro_batch_size} images x {config.objects_per_image} objects"
-    seconds = time_dry_step(step, config=config)
-    return [
-        Finding(
-            topic="memory estimate",
-            state="ok",
-            found=f"{what}: {memory.total / GIBIBYTE:.2f} GiB a process ({parts})",
-        ),
-        Finding(topic="dry step", state="ok", found=f"{what}: {seconds:.2f} s on the CPU"),
-    ]
+    estimate = f"{what}: {memory.total / GIBIBYTE:.2f} GiB a process ({parts})"
+    findings = [Finding(topic="memory estimate", state="ok", found=estimate)]
+    if config.dry_step:
+        seconds = time_dry_step(step, config=config)
+        found = f"{what}: {seconds:.2f} s on the CPU"
+        findings.append(Finding(topic="dry step", state="ok", found=found))
+    return findings
 
 
 def _show(findings: "list[Finding]") -> None:

@@ -24,7 +24,7 @@ class DoctorConfig:
     """Whether the run starts from a pretrained SAM file (its parts are frozen) or trains all."""
 
     dry_step: bool = True
-    """Run one training step on random images; off for models that this machine cannot hold."""
+    """Also run and time one training step on random images; the memory is estimated in any case."""
 
     data: str | None = None
     """Corpus to open, a path or URL (`s3://bucket/us30k/train`); null looks at none."""

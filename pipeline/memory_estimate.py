@@ -56,9 +56,9 @@ def estimate_memory(step: TrainingStep, *, config: DoctorConfig) -> MemoryEstima
     """
     parameters = list(step.parameters())
     trainable = sum(weight.numel() for weight in parameters if weight.requires_grad)
-    base = _kept_bytes(step, num_images=1, num_objects=1)
-    per_object = _kept_bytes(step, num_images=1, num_objects=2) - base
-    per_image = _kept_bytes(step, num_images=2, num_objects=2) - base - per_object
+    base = kept_bytes(step, num_images=1, num_objects=1)
+    per_object = kept_bytes(step, num_images=1, num_objects=2) - base
+    per_image = kept_bytes(step, num_images=2, num_objects=2) - base - per_object
     num_images = config.micro_batch_size
     num_objects = num_images * config.objects_per_image
     return MemoryEstimate(
@@ -123,15 +123,16 @@ def random_batch(step: TrainingStep, *, num_images: int, num_objects: int) -> Tr
     )
 
 
-def _kept_bytes(step: TrainingStep, *, num_images: int, num_objects: int) -> int:
+def kept_bytes(step: TrainingStep, *, num_images: int, num_objects: int) -> int:
+    """Return the bytes that one forward pass of random images keeps for the backward pass."""
     batch = random_batch(step, num_images=num_images, num_objects=num_objects)
-    with _counting_kept_bytes(step) as count:
+    with _countingkept_bytes(step) as count:
         step(batch)
     return count[0]
 
 
 @contextmanager
-def _counting_kept_bytes(step: TrainingStep) -> Iterator[list[int]]:
+def _countingkept_bytes(step: TrainingStep) -> Iterator[list[int]]:
     """Count the storage that autograd keeps, each once, the weights themselves left out."""
     seen = {weight.untyped_storage().data_ptr() for weight in step.parameters()}
     count = [0]

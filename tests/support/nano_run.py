@@ -88,20 +88,25 @@ def start_launcher(words: list[str], *, num_processes: int = 1) -> subprocess.Po
         config = ACCELERATE / "two_cpu_processes.yaml"
         command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
         command += ["--main_process_port", "0", str(LAUNCHER)]
-    environment = {
-        **{name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ},
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(REPOSITORY),
-        "CUDA_VISIBLE_DEVICES": "",
-    }
     return subprocess.Popen(
         [*command, *words],
-        env=environment,
+        env=launcher_environment(),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+
+
+def launcher_environment() -> dict[str, str]:
+    """Return the environment of a child: no GPU, one thread, nothing that a test has set."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    return {
+        **kept,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(REPOSITORY),
+        "CUDA_VISIBLE_DEVICES": "",
+    }
 
 
 def run_launcher(words: list[str], *, num_processes: int = 1) -> tuple[int, str]:

@@ -6,54 +6,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from model import ObjectiveConfig, Prompts, Segmenter, build_segmenter, freeze
+from model import ObjectiveConfig, Segmenter, build_segmenter
 from pipeline.batches import TrainingBatch
 from pipeline.train_step import TrainingStep
-
-SIDE = 32
-NUM_IMAGES = 4
-
-
-def nano_segmenter(*, has_base: bool = False) -> Segmenter:
-    torch.manual_seed(0)
-    segmenter = build_segmenter("samus_tiny", input_size=SIDE, depth=2, global_blocks=(1,))
-    freeze(segmenter, has_base=has_base)
-    return segmenter
-
-
-def make_batch(objects_per_image: list[int], *, num_passes: int = 2) -> TrainingBatch:
-    """Noise with squares, told apart by the number of the image, so that any cut is the same."""
-    images, masks, index, points, labels, draws = [], [], [], [], [], []
-    for place, count in enumerate(objects_per_image):
-        generator = torch.Generator().manual_seed(place)
-        images.append(torch.rand(1, SIDE, SIDE, generator=generator))
-        for number in range(count):
-            mask = torch.zeros(SIDE, SIDE, dtype=torch.bool)
-            corner = 3 + 7 * number + place
-            mask[corner : corner + 6, corner : corner + 9] = True
-            masks.append(mask)
-            index.append(place)
-            points.append([[corner + 2.5, corner + 3.5], [0.0, 0.0], [0.0, 0.0]])
-            labels.append([1, -1, -1])
-            draws.append(torch.rand(num_passes - 1, generator=generator))
-    count = len(masks)
-    image_index = torch.tensor(index, dtype=torch.long)
-    return TrainingBatch(
-        images=torch.stack(images),
-        masks=torch.stack(masks) if masks else torch.zeros(0, SIDE, SIDE, dtype=torch.bool),
-        image_index=image_index,
-        prompts=Prompts(
-            image_index=image_index,
-            points=torch.tensor(points).reshape(count, 3, 2),
-            point_labels=torch.tensor(labels, dtype=torch.long).reshape(count, 3),
-        ),
-        error_click_draws=torch.stack(draws) if draws else torch.zeros(0, num_passes - 1),
-        category_index=torch.arange(count) % 2,
-        annotated=torch.ones(len(objects_per_image), 2, dtype=torch.bool),
-        keys=tuple(f"key-{place}" for place in range(len(objects_per_image))),
-        positions=tuple(range(len(objects_per_image))),
-        num_vanished_objects=0,
-    )
+from tests.support.training_batches import (
+    NUM_IMAGES,
+    SIDE,
+    cut_in_two,
+    make_batch,
+    nano_segmenter,
+    with_boxes,
+)
 
 
 def gradients(step: TrainingStep, batches: list[TrainingBatch]) -> dict[str, Tensor]:
@@ -79,7 +42,7 @@ def make_step(segmenter: Segmenter, *, num_ranks: int = 1) -> TrainingStep:
 def test_accumulation_has_the_gradient_of_the_whole_batch() -> None:
     step = make_step(nano_segmenter())
     whole = gradients(step, [make_batch([1, 3, 0, 2])])
-    halves = gradients(step, _cut_in_two(make_batch([1, 3, 0, 2])))
+    halves = gradients(step, cut_in_two(make_batch([1, 3, 0, 2])))
     assert halves.keys() == whole.keys()
     for name, gradient in halves.items():
         torch.testing.assert_close(gradient, whole[name], rtol=1e-5, atol=1e-6)
@@ -90,7 +53,7 @@ def test_the_mean_over_two_ranks_is_the_gradient_of_one_process() -> None:
     whole = gradients(make_step(segmenter), [make_batch([1, 3, 0, 2])])
     first, second = (
         gradients(make_step(segmenter, num_ranks=2), [half])
-        for half in _cut_in_two(make_batch([1, 3, 0, 2]))
+        for half in cut_in_two(make_batch([1, 3, 0, 2]))
     )
     for name, gradient in whole.items():
         mean = (first[name] + second[name]) / 2
@@ -125,13 +88,8 @@ def test_every_trainable_parameter_is_in_the_graph_of_every_batch(has_base: bool
     step = make_step(segmenter)
     trainable = {name for name, one in step.named_parameters() if one.requires_grad}
     batch = make_batch([1, 2])
-    boxes = torch.where(batch.prompts.point_labels >= 0, 2, batch.prompts.point_labels)
-    boxes[:, 1] = 3
-    boxed = dataclasses.replace(
-        batch, prompts=dataclasses.replace(batch.prompts, point_labels=boxes)
-    )
     assert set(gradients(step, [batch])) == trainable
-    assert set(gradients(step, [boxed])) == trainable
+    assert set(gradients(step, [with_boxes(batch)])) == trainable
 
 
 def test_the_image_is_encoded_once_for_all_objects_and_passes() -> None:
@@ -189,29 +147,3 @@ def test_objects_of_one_category_are_learned_as_their_union() -> None:
         annotated=torch.ones(1, 1, dtype=torch.bool),
     )
     torch.testing.assert_close(step(batch).sums["total"], step(joined).sums["total"])
-
-
-def _cut_in_two(batch: TrainingBatch) -> list[TrainingBatch]:
-    """Return two micro-batches of the same images, objects and prompts."""
-    half = batch.num_images // 2
-    return [_images_of(batch, range(half)), _images_of(batch, range(half, batch.num_images))]
-
-
-def _images_of(batch: TrainingBatch, places: range) -> TrainingBatch:
-    is_here = (batch.image_index >= places.start) & (batch.image_index < places.stop)
-    index = batch.image_index[is_here] - places.start
-    points, labels = batch.prompts.points, batch.prompts.point_labels
-    assert points is not None
-    assert labels is not None
-    return dataclasses.replace(
-        batch,
-        images=batch.images[places.start : places.stop],
-        masks=batch.masks[is_here],
-        image_index=index,
-        prompts=Prompts(image_index=index, points=points[is_here], point_labels=labels[is_here]),
-        error_click_draws=batch.error_click_draws[is_here],
-        category_index=batch.category_index[is_here],
-        annotated=batch.annotated[places.start : places.stop],
-        keys=batch.keys[places.start : places.stop],
-        positions=batch.positions[places.start : places.stop],
-    )

@@ -1,0 +1,98 @@
+"""Run by each of two ranks: some steps on hand-made halves, and a report for the test to read.
+
+    torchrun --nproc_per_node 2 tests/support/one_rank.py FOLDER
+
+Run alone, it takes the same steps on the whole batches.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from pipeline import PretrainConfig, load_config
+from pipeline.batches import TrainingBatch
+from pipeline.optimizer import build_optimizer
+from pipeline.process_group import ProcessGroup, set_up_process, start_process_group
+from pipeline.stepper import Requests, Stepper
+from pipeline.train_step import TrainingStep
+from tests.support.training_batches import (
+    NUM_IMAGES,
+    cut_in_two,
+    make_batch,
+    nano_segmenter,
+    with_boxes,
+)
+
+OPTIONS = (
+    *("run.name=none", "data.train=none", "model.preset=samus_tiny", "run.threads=1"),
+    *(
+        "optimizer.schedule=constant",
+        "optimizer.warmup_steps=0",
+        f"data.global_batch_size={NUM_IMAGES}",
+    ),
+    *("data.micro_batch_size=2",),
+)
+
+
+def global_batches() -> list[list[TrainingBatch]]:
+    """Return the two halves of three steps: mixed prompts, an empty half, an empty image."""
+    first, second = cut_in_two(make_batch([1, 2, 1, 3]))
+    empty, full = cut_in_two(make_batch([0, 0, 2, 1]))
+    some, rest = cut_in_two(make_batch([2, 0, 1, 1]))
+    return [[with_boxes(first), second], [empty, full], [some, with_boxes(rest)]]
+
+
+def take_steps(group: ProcessGroup, folder: Path) -> None:
+    """Take the steps and write what came of them."""
+    config = load_config(PretrainConfig, list(OPTIONS))
+    set_up_process(config.run, group=group)
+    segmenter = nano_segmenter()
+    module = TrainingStep(
+        segmenter,
+        objective=config.objective,
+        global_batch_size=NUM_IMAGES,
+        num_ranks=group.num_ranks,
+    )
+    optimizer = build_optimizer(segmenter, config=config.optimizer)
+    wrapped, wrapped_optimizer = group.wrap(module, optimizer)
+    stepper = Stepper(
+        wrapped,
+        wrapped_optimizer,
+        config=config,
+        group=group,
+        average=None,
+        segmenter=segmenter,
+    )
+    reports = []
+    for step, halves in enumerate(global_batches()):
+        mine = halves if group.num_ranks == 1 else [halves[group.rank]]
+        # Only rank 1 was signalled; every rank has to learn of it.
+        wishes = Requests(stop_signal=12 if group.rank == 1 and step == 2 else 0)
+        outcome = stepper.take(mine, step=step, requests=wishes)
+        reports.append(
+            {
+                "loss": outcome.losses["total"],
+                "norm": outcome.gradient_norm,
+                "num_masks": outcome.num_masks,
+                "stop_signal": outcome.requests.stop_signal,
+            }
+        )
+    save_file(
+        segmenter.state_dict(), folder / f"rank-{group.rank}-of-{group.num_ranks}.safetensors"
+    )
+    report = {
+        "num_ranks": group.num_ranks,
+        "initialized": torch.distributed.is_initialized(),
+        "engine": group.engine,
+        "steps": reports,
+    }
+    (folder / f"rank-{group.rank}-of-{group.num_ranks}.json").write_text(json.dumps(report))
+
+
+if __name__ == "__main__":
+    ranks = start_process_group(num_expected=None, precision="float32")
+    take_steps(ranks, Path(sys.argv[1]))
+    ranks.end()

@@ -1,0 +1,104 @@
+"""MLflow gets a copy, once, and can fail without stopping anything."""
+
+import logging
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import TrackingConfig
+from pipeline.metric_log import MetricRow
+from pipeline.tracking import Tracker
+
+# Of sqlalchemy, about MLflow's own tables.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
+
+
+def row(step: int) -> MetricRow:
+    return MetricRow(step=step, kind="train", values={"train/loss": 1.0 / step}, time=time.time())
+
+
+def test_an_outage_is_said_once_a_kind_and_stops_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Nothing listens on port 9: the connection is refused at once.
+    config = TrackingConfig(uri="http://127.0.0.1:9")
+    tracker = Tracker(config, root=tmp_path, is_on=True)
+    with caplog.at_level(logging.WARNING):
+        tracker.start(name="run", run_id=None, parameters={})
+        for step in range(1, 20):
+            tracker.log_row(row(step))
+        tracker.end("FINISHED")
+    assert tracker.run_id is None
+    assert len([one for one in caplog.records if "Training goes on" in one.message]) == 1
+
+
+def test_other_ranks_and_disabled_tracking_touch_nothing(tmp_path: Path) -> None:
+    for tracker in (
+        Tracker(TrackingConfig(), root=tmp_path, is_on=False),
+        Tracker(TrackingConfig(enabled=False), root=tmp_path, is_on=True),
+    ):
+        tracker.start(name="run", run_id=None, parameters={"run.name": "run"})
+        tracker.log_row(row(1))
+        tracker.end("FINISHED")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_resumed_run_goes_on_in_its_mlflow_run_without_repeating_a_step(tmp_path: Path) -> None:
+    first = Tracker(TrackingConfig(), root=tmp_path, is_on=True)
+    first.start(name="run", run_id=None, parameters={f"option.{i}": i for i in range(150)})
+    for step in (1, 2, 3, 4):
+        first.log_row(row(step))
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(b"png")
+    first.log_file(picture, folder="pictures")
+    first.end("KILLED")
+
+    second = Tracker(TrackingConfig(), root=tmp_path, is_on=True)
+    second.start(name="run", run_id=first.run_id, parameters={"option.0": "changed"})
+    for step in (3, 4, 5):  # resumed from the checkpoint of step 2
+        second.log_row(row(step))
+    second.end("FINISHED")
+    assert second.run_id == first.run_id
+
+    from mlflow import MlflowClient  # noqa: PLC0415
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert first.run_id is not None
+    run = client.get_run(first.run_id)
+    assert run.info.status == "FINISHED"
+    assert len(run.data.params) == 150
+    assert run.data.params["option.0"] == "0"
+    history = client.get_metric_history(first.run_id, "train/loss")
+    assert [(one.step, one.value) for one in history] == [
+        (step, 1.0 / step) for step in range(1, 6)
+    ]
+    assert [one.path for one in client.list_artifacts(first.run_id, "pictures")] == [
+        "pictures/picture.png"
+    ]
+    assert (tmp_path / "mlartifacts").is_dir()
+
+
+@pytest.mark.slow
+def test_rows_that_could_not_be_sent_come_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = Tracker(TrackingConfig(), root=tmp_path, is_on=True)
+    tracker.start(name="run", run_id=None, parameters={})
+    monkeypatch.setattr("pipeline.tracking.RETRY_AFTER_SECONDS", 0.0)
+    client = tracker._client  # pyright: ignore[reportPrivateUsage]
+    assert client is not None
+    tracker.log_row(row(1))
+    with monkeypatch.context() as outage:
+
+        def refuse(*_: object, **__: object) -> None:
+            raise ConnectionError("the server is away")
+
+        outage.setattr(client, "log_batch", refuse)
+        tracker.log_row(row(2))
+    tracker.log_row(row(3))
+    tracker.end("FINISHED")
+    assert tracker.run_id is not None
+    history = client.get_metric_history(tracker.run_id, "train/loss")
+    assert [one.step for one in history] == [1, 2, 3]

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -163,7 +164,8 @@ def _masks_of_training(corpus: Corpus, *, augmentation: AugmentationConfig) -> I
 def _samples_of_webdataset(corpus: Corpus) -> Iterator[int]:
     urls = [f"{corpus.url}/{shard.name}" for shard in corpus.manifest.shards]
     while True:
-        for sample in WebDataset(urls, shardshuffle=False).decode("pil"):
+        samples: Any = WebDataset(urls, shardshuffle=False).decode("pil")
+        for sample in samples:
             image = next(value for name, value in sample.items() if name.startswith("image."))
             np.asarray(image)
             for target in sample["objects.json"]:

@@ -1,6 +1,8 @@
+import contextlib
 import dataclasses
 import json
 
+import jaxtyping
 import numpy as np
 import onnxruntime
 import pytest
@@ -30,6 +32,16 @@ def small_segmenter():
     return build_segmenter("samus_tiny").eval()
 
 
+@contextlib.contextmanager
+def without_type_checks():
+    """Tracing hands symbolic integers around, which the type-checking hook takes for a mistake."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
+
+
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
@@ -41,9 +53,10 @@ def exported(tmp_path_factory):
         training_sources=corpus.manifest.sources,
     )
     held_out = HeldOut(corpus=corpus, protocol="centre_point", gate=GateConfig())
-    return export_deployable(
-        small_segmenter(), folder / "deployable", origin=origin, held_out=held_out
-    )
+    with without_type_checks():
+        return export_deployable(
+            small_segmenter(), folder / "deployable", origin=origin, held_out=held_out
+        )
 
 
 @pytest.mark.slow
@@ -131,7 +144,7 @@ def test_the_card_says_what_must_be_known(exported):
 
 
 @pytest.mark.slow
-def test_a_failed_gate_writes_nothing(tmp_path, exported):
+def test_a_failed_gate_writes_nothing(tmp_path):
     write_toy_corpus(str(tmp_path / "corpus"), num_samples=2)
     held_out = HeldOut(
         corpus=open_corpus(str(tmp_path / "corpus")),
@@ -139,7 +152,8 @@ def test_a_failed_gate_writes_nothing(tmp_path, exported):
         gate=GateConfig(min_mean_dice=1.0),
     )
     origin = ModelOrigin(model_name="toy", checkpoint="toy", training_sources=[])
-    with pytest.raises(ValueError, match=r"gate\.min_mean_dice demands 1\. Nothing was written"):
+    message = r"gate\.min_mean_dice demands 1\. Nothing was written"
+    with without_type_checks(), pytest.raises(ValueError, match=message):
         export_deployable(
             small_segmenter(), tmp_path / "deployable", origin=origin, held_out=held_out
         )

@@ -17,7 +17,7 @@ from torch import Tensor
 from model import Framing
 
 from .augmentation_config import AugmentationConfig
-from .geometry_augmentation import acquisition_matrix, draw_geometry, warp_to_frame
+from .geometry_augmentation import FrameMap, draw_geometry, warp_image, warp_masks
 from .intensity_augmentation import IntensityChange, change_intensity, draw_intensity
 from .sample_draws import Purpose, SampleDraws
 
@@ -46,8 +46,8 @@ def augment(
 ) -> FramedImage:
     """Frame an image and its masks, with random changes drawn for this place of the stream.
 
-    Image and masks pass through one map, so that they cannot drift apart. A mask's pixel counts as
-    inside where at least half of it is.
+    Image and masks pass through one map, each interpolated once, so that they cannot drift apart. A
+    mask's pixel counts as inside where at least half of it is.
 
     Args:
         image: (row column) for grey or (row column 3) for RGB.
@@ -57,43 +57,39 @@ def augment(
         config: Which changes, how often and how strong.
         draws: The only source of chance.
     """
-    layers, num_image_layers = _stack_layers(image, masks, num_channels=num_channels)
     geometry, change = None, IntensityChange()
     if config.enabled:
         generator = draws.generator(Purpose.GEOMETRY)
         geometry = draw_geometry(config, generator, size=framing.input_size)
         change = draw_intensity(config, draws.generator(Purpose.INTENSITY))
-    framed = warp_to_frame(layers, framing=framing, geometry=geometry)
-    changed = change_intensity(
-        framed[:num_image_layers].clamp(0.0, 1.0),
-        change,
-        acquisition=acquisition_matrix(
-            framing, geometry=geometry, original_size=(layers.shape[1], layers.shape[2])
-        ),
-        speckle_generator=draws.generator(Purpose.SPECKLE),
+    frame_map = FrameMap.compose(
+        framing, original_size=(image.shape[0], image.shape[1]), geometry=geometry
     )
+    framed = warp_image(_channels(image, num_channels=num_channels), frame_map).clamp_(0.0, 1.0)
+    if change != IntensityChange():
+        framed = change_intensity(
+            framed,
+            change,
+            acquisition=frame_map.acquisition,
+            speckle_generator=draws.generator(Purpose.SPECKLE),
+        )
     return FramedImage(
-        image=changed.expand(num_channels, -1, -1), masks=framed[num_image_layers:] >= 0.5
+        image=framed.expand(num_channels, -1, -1), masks=warp_masks(masks, frame_map)
     )
 
 
-def _stack_layers(
-    image: np.ndarray, masks: Sequence[np.ndarray], *, num_channels: int
-) -> tuple[Float[Tensor, "layer row column"], int]:
-    """Return the image's channels and the masks as one stack in [0, 1], and how many are image.
+def _channels(image: np.ndarray, *, num_channels: int) -> Float[Tensor, "channel row column"]:
+    """Return the image in [0, 1], channels first.
 
-    Grey stays one layer even where the model wants three: it is repeated at the end.
+    Grey stays one channel even where the model wants three: it is repeated at the end.
     """
     is_colour = image.ndim == 3 and num_channels == 3
-    num_image_layers = 3 if is_colour else 1
-    layers = np.empty((num_image_layers + len(masks), *image.shape[:2]), dtype=np.float32)
+    channels = np.empty((3 if is_colour else 1, *image.shape[:2]), dtype=np.float32)
     if is_colour:
-        layers[:3] = np.moveaxis(image, 2, 0)
+        channels[:] = np.moveaxis(image, 2, 0)
     elif image.ndim == 3:
-        layers[0] = image @ _LUMA
+        channels[0] = image @ _LUMA
     else:
-        layers[0] = image
-    layers[:num_image_layers] *= np.float32(1.0 / 255.0)
-    for layer, mask in zip(layers[num_image_layers:], masks, strict=True):
-        layer[:] = mask
-    return torch.from_numpy(layers), num_image_layers
+        channels[0] = image
+    channels *= np.float32(1.0 / 255.0)
+    return torch.from_numpy(channels)

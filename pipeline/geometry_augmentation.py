@@ -2,17 +2,21 @@
 
 Axis names used in this file:
     layer        one plane that is warped: a colour channel of the image, or a mask
+    object       one mask of the image
     row, column  of the original image, or of the framed one
 
 All matrices are 3 x 3 and map homogeneous (x, y, 1) in pixels. The upper left corner of an image is
 (0, 0) and the centre of its first pixel (0.5, 0.5).
 """
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -52,54 +56,125 @@ def draw_geometry(
         moves = _zoom(factor, shift_x * free_pixels, shift_y * free_pixels) @ moves
     if np.array_equal(moves, np.eye(3)):
         return None
-    return _translation(0.5 * size) @ moves @ _translation(-0.5 * size)
+    middle = 0.5 * size
+    return _translation(middle, middle) @ moves @ _translation(-middle, -middle)
 
 
-def warp_to_frame(
-    layers: Float[Tensor, "layer row column"],
-    *,
-    framing: Framing,
-    geometry: Matrix | None,
-) -> Float[Tensor, "layer framed_row framed_column"]:
-    """Frame the layers and move their pixels by `geometry`, interpolating once.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FrameMap:
+    """Where the pixels of one image come to lie in the frame, and the way back."""
 
-    Outside of the original image everything is 0. Without `geometry` this is `framing.frame`.
+    framing: Framing
+    original_size: tuple[int, int]
+    """Rows and columns."""
 
-    Args:
-        layers: Image channels and masks, as numbers in [0, 1].
-        framing: How an image becomes a square of the model's size.
-        geometry: A map of the framed image onto itself.
+    has_moves: bool
+    """Whether anything comes on top of framing."""
+
+    framed_of_original: Matrix
+    original_of_framed: Matrix
+
+    @classmethod
+    def compose(
+        cls, framing: Framing, *, original_size: tuple[int, int], geometry: Matrix | None
+    ) -> "FrameMap":
+        """Frame, then move within the frame by `geometry`."""
+        between_centres = np.eye(3)
+        between_centres[:2] = framing.frame_matrix(original_size).numpy()
+        matrix = _translation(0.5, 0.5) @ between_centres @ _translation(-0.5, -0.5)
+        if geometry is not None:
+            matrix = geometry @ matrix
+        return cls(
+            framing=framing,
+            original_size=original_size,
+            has_moves=geometry is not None,
+            framed_of_original=matrix,
+            original_of_framed=np.linalg.inv(matrix),
+        )
+
+    @property
+    def acquisition(self) -> Matrix:
+        """Map from framed pixels to (across, depth), each in [0, 1] on the original image.
+
+        The probe is taken to lie along the original's upper edge, as is the custom.
+        """
+        rows, columns = self.original_size
+        return np.diag([1.0 / columns, 1.0 / rows, 1.0]) @ self.original_of_framed
+
+
+def warp_image(
+    channels: Float[Tensor, "channel row column"], frame_map: FrameMap
+) -> Float[Tensor, "channel framed_row framed_column"]:
+    """Move an image, in [0, 1], into the frame, interpolating once.
+
+    Outside of the original image everything is 0. Without moves this is `Framing.frame`.
     """
-    if geometry is None:
-        return framing.frame(layers)
-    rows, columns = layers.shape[1:]
-    original_of_framed = np.linalg.inv(geometry @ frame_matrix(framing, (rows, columns)))
+    if not frame_map.has_moves:
+        return frame_map.framing.frame(channels)
+    size = frame_map.framing.input_size
+    frame = _Region(left=0, top=0, right=size, bottom=size)
+    return _sample(channels, frame_map.original_of_framed, region=frame)
+
+
+def warp_masks(
+    masks: Sequence[Bool[np.ndarray, "row column"]], frame_map: FrameMap
+) -> Bool[Tensor, "object framed_row framed_column"]:
+    """Move the masks of an image into the frame; at least half covered is inside.
+
+    Only the part around each object is looked at, which is most of the time a small one.
+    """
+    size = frame_map.framing.input_size
+    framed = torch.zeros(len(masks), size, size, dtype=torch.bool)
+    for plane, mask in zip(framed, masks, strict=True):
+        near = _surroundings(mask, steps=_steps(frame_map.original_of_framed))
+        if near is None:
+            continue
+        seen = _framed_region(near, frame_map.framed_of_original, size=size)
+        if seen.right <= seen.left or seen.bottom <= seen.top:
+            continue
+        part = mask[near.top : near.bottom, near.left : near.right].astype(np.float32, order="C")
+        part_of_framed = _translation(-near.left, -near.top) @ frame_map.original_of_framed
+        covered = _sample(torch.from_numpy(part)[None], part_of_framed, region=seen)[0]
+        plane[seen.top : seen.bottom, seen.left : seen.right] = covered >= 0.5
+    return framed
+
+
+def linear_field(
+    coefficients: Float[np.ndarray, " 3"], *, columns: range, rows: range
+) -> tuple[Float[Tensor, " column"], Float[Tensor, "row 1"]]:
+    """Return a x + b y + c at the centres of pixels, as two parts that add up to it."""
+    across, down, offset = (float(value) for value in coefficients)
+    x = torch.arange(columns.start, columns.stop, dtype=torch.float32) + 0.5
+    y = torch.arange(rows.start, rows.stop, dtype=torch.float32) + 0.5
+    return x * across + offset, (y * down)[:, None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Region:
+    """Some columns and rows of an image; `right` and `bottom` come after the last ones."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+def _sample(
+    layers: Float[Tensor, "layer row column"], original_of_framed: Matrix, *, region: _Region
+) -> Float[Tensor, "layer region_row region_column"]:
+    """Return what a region of the frame sees of the layers; 0 beside them."""
     layers, original_of_framed = _shrink_where_coarse(layers, original_of_framed)
-    grid = _sampling_grid(original_of_framed, layers.shape[1:], size=framing.input_size)
+    rows, columns = layers.shape[1:]
+    # grid_sample counts from -1 at the left or upper edge to 1 at the other.
+    normalized = np.diag([2.0 / columns, 2.0 / rows, 1.0]) @ original_of_framed
+    normalized[:2, 2] -= 1.0
+    across, down = range(region.left, region.right), range(region.top, region.bottom)
+    grid = torch.empty(len(down), len(across), 2)
+    for axis in range(2):
+        torch.add(*linear_field(normalized[axis], columns=across, rows=down), out=grid[..., axis])
     return functional.grid_sample(
         layers[None], grid[None], mode="bilinear", padding_mode="zeros", align_corners=False
     )[0]
-
-
-def frame_matrix(framing: Framing, original_size: tuple[int, int]) -> Matrix:
-    """Return the map from original to framed pixels, counted from the corner as all maps here."""
-    between_centres = framing.frame_matrix(original_size).double().numpy()
-    square = np.vstack([between_centres, [0.0, 0.0, 1.0]])
-    return _translation(0.5) @ square @ _translation(-0.5)
-
-
-def acquisition_matrix(
-    framing: Framing, *, geometry: Matrix | None, original_size: tuple[int, int]
-) -> Matrix:
-    """Return the map from framed pixels to (across, depth), each in [0, 1] on the original image.
-
-    The probe is taken to lie along the original's upper edge, as is the custom.
-    """
-    rows, columns = original_size
-    framed_of_original = frame_matrix(framing, original_size)
-    if geometry is not None:
-        framed_of_original = geometry @ framed_of_original
-    return np.diag([1.0 / columns, 1.0 / rows, 1.0]) @ np.linalg.inv(framed_of_original)
 
 
 def _shrink_where_coarse(
@@ -107,7 +182,7 @@ def _shrink_where_coarse(
 ) -> tuple[Float[Tensor, "layer smaller_row smaller_column"], Matrix]:
     """Resize along each axis whose pixels would be skipped, so that none is left unseen."""
     rows, columns = layers.shape[1:]
-    step_x, step_y = np.hypot(original_of_framed[:2, 0], original_of_framed[:2, 1])
+    step_x, step_y = _steps(original_of_framed)
     new_rows = max(round(rows / step_y), 1) if step_y > _LARGEST_STEP_PIXELS else rows
     new_columns = max(round(columns / step_x), 1) if step_x > _LARGEST_STEP_PIXELS else columns
     if (new_rows, new_columns) == (rows, columns):
@@ -118,26 +193,35 @@ def _shrink_where_coarse(
     return smaller, np.diag([new_columns / columns, new_rows / rows, 1.0]) @ original_of_framed
 
 
-def _sampling_grid(
-    original_of_framed: Matrix, original_size: tuple[int, ...], *, size: int
-) -> Float[Tensor, "framed_row framed_column 2"]:
-    """Return where each framed pixel looks, in grid_sample's coordinates from -1 to 1."""
-    rows, columns = original_size
-    normalized = np.diag([2.0 / columns, 2.0 / rows, 1.0]) @ original_of_framed
-    normalized[:2, 2] -= 1.0
-    grid = torch.empty(size, size, 2)
-    for axis in range(2):
-        torch.add(*linear_field(normalized[axis], size=size), out=grid[..., axis])
-    return grid
+def _steps(original_of_framed: Matrix) -> tuple[float, float]:
+    """Return how far apart neighbouring framed pixels look, along the original's x and y."""
+    step_x, step_y = np.hypot(original_of_framed[:2, 0], original_of_framed[:2, 1])
+    return float(step_x), float(step_y)
 
 
-def linear_field(
-    coefficients: Float[np.ndarray, " 3"], *, size: int
-) -> tuple[Float[Tensor, " framed_column"], Float[Tensor, "framed_row 1"]]:
-    """Return a x + b y + c at the centres of framed pixels, as two parts that add up to it."""
-    across, down, offset = (float(value) for value in coefficients)
-    centres = torch.arange(size, dtype=torch.float32) + 0.5
-    return centres * across + offset, (centres * down)[:, None]
+def _surroundings(mask: np.ndarray, *, steps: tuple[float, float]) -> _Region | None:
+    """Return the object's box and as much around it as resizing reaches; None if it is empty."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    if len(rows) == 0:
+        return None
+    columns = np.flatnonzero(mask.any(axis=0))
+    margin_x, margin_y = (math.ceil(2.0 * max(step, 1.0)) for step in steps)
+    return _Region(
+        left=max(int(columns[0]) - margin_x, 0),
+        top=max(int(rows[0]) - margin_y, 0),
+        right=min(int(columns[-1]) + 1 + margin_x, mask.shape[1]),
+        bottom=min(int(rows[-1]) + 1 + margin_y, mask.shape[0]),
+    )
+
+
+def _framed_region(near: _Region, framed_of_original: Matrix, *, size: int) -> _Region:
+    """Return the part of the frame in which a region of the original image comes to lie."""
+    sides = [[near.left, near.right, near.left, near.right]]
+    ends = [[near.top, near.top, near.bottom, near.bottom]]
+    corners = framed_of_original[:2] @ np.vstack([sides, ends, np.ones((1, 4))])
+    left, top = np.floor(corners.min(axis=1)).astype(int).clip(0, size).tolist()
+    right, bottom = np.ceil(corners.max(axis=1)).astype(int).clip(0, size).tolist()
+    return _Region(left=left, top=top, right=right, bottom=bottom)
 
 
 def _rotation(radians: float) -> Matrix:
@@ -151,5 +235,5 @@ def _zoom(factor: float, x_pixels: float, y_pixels: float) -> Matrix:
     )
 
 
-def _translation(pixels: float) -> Matrix:
-    return np.array([[1.0, 0.0, pixels], [0.0, 1.0, pixels], [0.0, 0.0, 1.0]])
+def _translation(x_pixels: float, y_pixels: float) -> Matrix:
+    return np.array([[1.0, 0.0, x_pixels], [0.0, 1.0, y_pixels], [0.0, 0.0, 1.0]])

@@ -138,10 +138,11 @@ def _decibels(
     """Return the gain of every pixel (or one for all of them), or None if there is no change."""
     if change.attenuation_decibels == 0.0 and change.shadow is None:
         return torch.tensor(change.gain_decibels) if change.gain_decibels else None
-    depth = torch.add(*linear_field(acquisition[1], size=size)).clamp_(0.0, 1.0)
+    whole = range(size)
+    depth = torch.add(*linear_field(acquisition[1], columns=whole, rows=whole)).clamp_(0.0, 1.0)
     decibels = change.gain_decibels - change.attenuation_decibels * depth
     if change.shadow is not None:
-        across = torch.add(*linear_field(acquisition[0], size=size))
+        across = torch.add(*linear_field(acquisition[0], columns=whole, rows=whole))
         decibels -= change.shadow.decibels * _shadow_profile(change.shadow, across, depth)
     return decibels
 

@@ -152,7 +152,7 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_last_good_one(
     capsys.readouterr()
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     # A limit on the size of files stands in for a full disk: the same write fails half-way.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, before[1]))
     try:
         said = refuse(words(4), monkeypatch=monkeypatch, capsys=capsys)
     finally:
@@ -222,7 +222,7 @@ def _assert_kill_changes_nothing(
     corpora: Path, *, root: Path, seed: int, num_processes: int
 ) -> None:
     options = ("run.max_steps=12", "data.num_workers=1", "checkpoint.every_steps=3")
-    options = (*options, f"run.num_processes={num_processes}")
+    options = (*options, f"run.num_processes={num_processes}", "data.micro_batch_size=2")
     whole = nano_words(corpora, root=root, words=(*options, "run.name=whole"))
     killed = nano_words(corpora, root=root, words=(*options, "run.name=killed"))
     code, output = run_launcher(whole, num_processes=num_processes)

@@ -109,7 +109,7 @@ def test_going_on_equals_going_through_bit_for_bit(nano_corpora: Path, root: Pat
 def test_accumulation_changes_on_resume_within_rounding(nano_corpora: Path, root: Path) -> None:
     pretrain(nano_config(nano_corpora, root=root, words=("run.name=whole",)))
     pretrain(nano_config(nano_corpora, root=root, words=("run.name=cut", "run.max_steps=2")))
-    words = ("run.name=cut", "data.micro_batch_size=4")
+    words = ("run.name=cut", "data.micro_batch_size=1")
     pretrain(nano_config(nano_corpora, root=root, words=words))
     whole, cut = losses_of(root / "whole"), losses_of(root / "cut")
     for step, values in whole.items():
@@ -119,7 +119,7 @@ def test_accumulation_changes_on_resume_within_rounding(nano_corpora: Path, root
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("data.global_batch_size=6", "global_batch_size was 4, is 6"),
+        ("data.global_batch_size=8", "global_batch_size was 4, is 8"),
         ("run.seed=1", "seed was 0, is 1"),
         ("data.shards_per_block=2", "shards_per_block was 8, is 2"),
         ("model.overrides.depth=3", "the architecture .* was .* is"),

@@ -87,7 +87,7 @@ def test_rows_that_could_not_be_sent_come_with_the_next(
     tracker = Tracker(TrackingConfig(), root=tmp_path, is_on=True)
     tracker.start(name="run", run_id=None, parameters={})
     monkeypatch.setattr("pipeline.tracking.RETRY_AFTER_SECONDS", 0.0)
-    client = tracker._client  # pyright: ignore[reportPrivateUsage]
+    client = tracker._client
     assert client is not None
     tracker.log_row(row(1))
     with monkeypatch.context() as outage:

@@ -66,6 +66,7 @@ def test_a_run_goes_on_with_another_number_of_ranks(nano_corpora: Path, tmp_path
     options = (
         f"data.validation={nano_corpora / 'validation'}",
         "validation.every_steps=2",
+        "data.micro_batch_size=2",
         "run.max_steps=4",
     )
     whole = nano_words(nano_corpora, root=tmp_path, words=(*options, "run.name=whole"))

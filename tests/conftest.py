@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+# As the launchers do, and before any test imports torch: waiting threads yield instead of spinning.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

@@ -40,8 +40,8 @@ def run_command(
         presets: Folder of preset files, for commands that have them.
         arguments: Words of the command line; None takes them from `sys.argv`.
     """
-    # Read when torch loads its thread library, so set before any job imports torch. Its threads spin
-    # while they wait; where two shared a core, a step was seen to take five times as long.
+    # Read when torch loads its thread library, so set before any job imports torch. Its threads
+    # spin while they wait; where two shared a core, a step was seen to take five times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     words = list(sys.argv[1:] if arguments is None else arguments)
     if "--help" in words or "-h" in words:

@@ -12,7 +12,7 @@ help:
 	@echo "make quickstart  install, then shards -> training -> evaluation -> export -> registry -> prediction"
 	@echo "make test        install with development tools, then the five checks with the default tests"
 	@echo "make test-slow   the tests marked slow, distributed or services"
-	@echo "make test-gpu    the tests marked gpu, then throughput; on a machine that has one"
+	@echo "make test-gpu    the tests marked gpu, then images/s, memory and utilisation; on a machine that has one"
 	@echo "make clean       remove what the commands made (quickstart/, caches)"
 	@echo "make distclean   also remove the environment ($(VENV)/)"
 
@@ -33,8 +33,7 @@ test-slow: $(VENV)/installed-dev
 
 test-gpu: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m gpu
-	$(BIN)/python -m benchmarks.forward device=cuda
-	$(BIN)/python -m benchmarks.train_step device=cuda
+	$(BIN)/python -m benchmarks.gpu
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

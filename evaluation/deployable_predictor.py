@@ -8,8 +8,6 @@ import numpy as np
 from .deployable_predict import Prompt, Segmenter
 from .image_prompt import ImagePrompt
 
-HALF_PIXEL = 0.5
-"""An `ImagePrompt` puts the first pixel's centre at (0.5, 0.5), `predict.py` at (0, 0)."""
 
 
 class DeployablePredictor:
@@ -62,9 +60,4 @@ class DeployablePredictor:
 
 
 def _prompt_of(question: ImagePrompt) -> Prompt:
-    box = question.box
-    return Prompt(
-        points=[(x - HALF_PIXEL, y - HALF_PIXEL) for x, y in question.points],
-        labels=question.point_labels,
-        box=None if box is None else [value - HALF_PIXEL for value in box],
-    )
+    return Prompt(points=question.points, labels=question.point_labels, box=question.box)

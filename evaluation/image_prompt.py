@@ -11,7 +11,7 @@ class ImagePrompt:
     """One question about one image: any number of clicks, a box, or both.
 
     Coordinates are x along the columns and y along the rows, in pixels of the original image; the
-    centre of the first pixel lies at (0.5, 0.5), its outer corner at (0, 0).
+    centre of the first pixel lies at (0, 0), its outer corner at (-0.5, -0.5).
     """
 
     points: tuple[tuple[float, float], ...] = ()

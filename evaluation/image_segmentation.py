@@ -11,7 +11,6 @@ from PIL import Image, ImageDraw
 
 from .deployable_config import PredictConfig
 from .deployable_predict import Prompt, check_prompt, read_image
-from .deployable_predictor import HALF_PIXEL
 from .image_prompt import ImagePrompt
 from .model_opening import opened_predictor
 from .predictor import Predictor
@@ -119,15 +118,15 @@ def _answer(
     check_prompt(prompt, (pixels.shape[0], pixels.shape[1]))
     labels = [1] * len(prompt.points) if prompt.labels is None else prompt.labels
     question = ImagePrompt(
-        points=tuple((x + HALF_PIXEL, y + HALF_PIXEL) for x, y in prompt.points),
+        points=tuple((float(x), float(y)) for x, y in prompt.points),
         point_labels=tuple(labels),
-        box=None if prompt.box is None else _shifted(prompt.box),
+        box=None if prompt.box is None else _corners(prompt.box),
     )
     return {"mask": predictor.predict([pixels], [[question]])[0][0] > 0}
 
 
-def _shifted(box: Sequence[float]) -> tuple[float, float, float, float]:
-    x0, y0, x1, y1 = (value + HALF_PIXEL for value in box)
+def _corners(box: Sequence[float]) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = box
     return x0, y0, x1, y1
 
 

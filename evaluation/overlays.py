@@ -85,10 +85,10 @@ def _draw_prompt(picture: "Image.Image", prompt: ImagePrompt, *, scale: float) -
 
     pen = ImageDraw.Draw(picture)
     if prompt.box is not None:
-        x0, y0, x1, y1 = (value * scale for value in prompt.box)
+        x0, y0, x1, y1 = ((value + 0.5) * scale for value in prompt.box)
         pen.rectangle((x0, y0, x1 - 1, y1 - 1), outline=PROMPT_COLOUR, width=1)
     for (x, y), label in zip(prompt.points, prompt.point_labels, strict=True):
-        at_x, at_y, reach = x * scale, y * scale, 9
+        at_x, at_y, reach = (x + 0.5) * scale, (y + 0.5) * scale, 9
         for width, colour in [(5, (0, 0, 0)), (2, PROMPT_COLOUR)]:
             pen.line((at_x - reach, at_y, at_x + reach, at_y), fill=colour, width=width)
             if label == FOREGROUND_CLICK:  # a plus inside the object, a minus outside of it

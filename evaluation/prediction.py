@@ -25,9 +25,6 @@ from .image_prompt import ImagePrompt
 BOX_CORNER_LABELS = (2, 3)
 ABSENT_LABEL = -1
 
-HALF_PIXEL = 0.5
-"""An `ImagePrompt` puts the first pixel's centre at (0.5, 0.5), a segmenter at (0, 0)."""
-
 Image = UInt8[np.ndarray, "_ _"] | UInt8[np.ndarray, "_ _ 3"]
 """Row, column, and channel where it is coloured; the images of a batch have sizes of their own."""
 
@@ -175,7 +172,7 @@ def _slots_of(
     if prompt.box is not None:
         points += [prompt.box[:2], prompt.box[2:]]
         labels += BOX_CORNER_LABELS
-    return torch.tensor(points, dtype=torch.float32) - HALF_PIXEL, torch.tensor(labels)
+    return torch.tensor(points, dtype=torch.float32), torch.tensor(labels)
 
 
 def _best_candidate(

@@ -1,7 +1,7 @@
 """Named protocols: what the ground truth tells a prompted model, as a click or a box.
 
 A score means nothing without the protocol's name. Points and boxes are in pixels of the original
-image; the centre of the first pixel lies at (0.5, 0.5), and x runs along the columns.
+image; the centre of the first pixel lies at (0, 0), and x runs along the columns.
 
 Axis names used in this file:
     row     image rows, in pixels
@@ -80,9 +80,8 @@ def box(mask: Mask, generator: np.random.Generator) -> ImagePrompt:
     del generator
     rows = np.flatnonzero(mask.any(axis=1))
     columns = np.flatnonzero(mask.any(axis=0))
-    return ImagePrompt(
-        box=(float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
-    )
+    first, last = (columns[0] - 0.5, rows[0] - 0.5), (columns[-1] + 0.5, rows[-1] + 0.5)
+    return ImagePrompt(box=(float(first[0]), float(first[1]), float(last[0]), float(last[1])))
 
 
 PROTOCOLS: dict[str, PromptProtocol] = {
@@ -125,4 +124,4 @@ def object_generator(*, seed: int, key: str, object_index: int) -> np.random.Gen
 
 def _click(mask: Mask, flat_index: int) -> ImagePrompt:
     row, column = divmod(flat_index, mask.shape[1])
-    return ImagePrompt(points=((column + 0.5, row + 0.5),), point_labels=(FOREGROUND_CLICK,))
+    return ImagePrompt(points=((float(column), float(row)),), point_labels=(FOREGROUND_CLICK,))

@@ -22,13 +22,13 @@ _TINY = SamusArchitecture(
 )
 
 _SMALL = SamusArchitecture(
-    input_size=160,
-    position_grid=40,
+    input_size=128,
+    position_grid=32,
     width=128,
     depth=4,
     num_heads=2,
     mlp_ratio=3.0,
-    window_size=10,
+    window_size=8,
     global_blocks=(1, 3),
     branch_channels=(24, 48, 96),
     embedding_width=96,

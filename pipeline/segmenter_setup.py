@@ -17,6 +17,7 @@ from model import (
     build_segmenter,
     freeze,
     load_weights,
+    tensors_to_store,
 )
 
 from .checkpoint import WEIGHTS, read_tensors
@@ -37,7 +38,7 @@ class PreparedSegmenter:
     """As `architecture.json` describes it."""
 
     base: BaseFile | None
-    """The file that the parameters outside `saved_names` are from."""
+    """The file that the tensors outside `saved_names` are from."""
 
     saved_names: frozenset[str]
     """State that a checkpoint holds: all of it, or all that is not the base's."""
@@ -73,7 +74,7 @@ def prepare_segmenter(config: PretrainConfig, *, categories: tuple[str, ...]) ->
     overrides = _overrides(config, categories=categories)
     seed_first_weights(config.run.seed)
     segmenter = build_segmenter(config.model.preset, **overrides)
-    base, not_in_base = None, frozenset[str]()
+    base, from_base = None, frozenset[str]()
     if config.model.base is not None:
         if segmenter.is_automatic:
             raise ValueError(
@@ -81,8 +82,12 @@ def prepare_segmenter(config: PretrainConfig, *, categories: tuple[str, ...]) ->
                 "out, or start from weights with initialize_from=."
             )
         report = load_weights(segmenter, Path(config.model.base))
-        base = report.base
-        not_in_base = frozenset([*report.new, *report.resized])
+        base, from_base = report.base, report.from_base
+        if base is None:
+            raise ValueError(
+                f"model.base={config.model.base} is a checkpoint that holds all of its weights, so "
+                "it has no frozen base: continue from it with initialize_from= instead."
+            )
     freeze(
         segmenter,
         has_base=base is not None,
@@ -93,7 +98,7 @@ def prepare_segmenter(config: PretrainConfig, *, categories: tuple[str, ...]) ->
         segmenter=segmenter,
         architecture=architecture_to_dict(segmenter, preset=config.model.preset),
         base=base,
-        saved_names=_saved_names(segmenter, has_base=base is not None, not_in_base=not_in_base),
+        saved_names=frozenset(tensors_to_store(segmenter, from_base=from_base)),
     )
 
 
@@ -135,21 +140,6 @@ def _overrides(config: PretrainConfig, *, categories: tuple[str, ...]) -> dict[s
     if is_automatic:
         overrides["categories"] = tuple(config.model.categories) or categories
     return overrides
-
-
-def _saved_names(
-    segmenter: Segmenter, *, has_base: bool, not_in_base: frozenset[str]
-) -> frozenset[str]:
-    """Name the parameters and persistent buffers that no base file can give back."""
-    state = segmenter.state_dict()
-    if not has_base:
-        return frozenset(state)
-    from_base = {
-        name
-        for name, parameter in segmenter.named_parameters()
-        if not parameter.requires_grad and name not in not_in_base
-    }
-    return frozenset(state) - from_base
 
 
 def _download(uri: str) -> Path:

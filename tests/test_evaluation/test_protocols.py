@@ -16,7 +16,7 @@ def generator():
 
 def clicked_pixel(prompt):
     ((x, y),) = prompt.points
-    assert (x % 1, y % 1) == (0.5, 0.5)
+    assert (x % 1, y % 1) == (0, 0)
     return int(y), int(x)
 
 
@@ -64,7 +64,7 @@ def test_random_point_reaches_every_pixel_and_follows_its_generator():
 def test_box_runs_along_the_outer_edges_of_the_object():
     mask = np.zeros((20, 30), dtype=bool)
     mask[4:9, 7] = True
-    assert PROTOCOLS["box"](mask, generator()) == ImagePrompt(box=(7.0, 4.0, 8.0, 9.0))
+    assert PROTOCOLS["box"](mask, generator()) == ImagePrompt(box=(6.5, 3.5, 7.5, 8.5))
 
 
 @pytest.mark.parametrize("name", sorted(PROTOCOLS))

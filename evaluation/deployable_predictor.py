@@ -9,7 +9,6 @@ from .deployable_predict import Prompt, Segmenter
 from .image_prompt import ImagePrompt
 
 
-
 class DeployablePredictor:
     """Answers prompts with the ONNX graphs of a folder, one image at a time."""
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .deployable_config import ExportConfig, GateConfig, PredictConfig
     from .deployable_folder import check_destination
     from .deployable_predictor import DeployablePredictor
-    from .evaluate import EvaluationOptions, evaluate_corpus
+    from .evaluate import EvaluationOptions, evaluate_corpus, plan_questions
     from .evaluation_job import EvaluationResult, run_evaluation
     from .image_prompt import ImagePrompt
     from .image_segmentation import segment_image_file
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from .promotion import HeldOutResult
     from .protocols import AUTOMATIC_PROTOCOL, PROTOCOLS
     from .records import EvaluationRecord, gather_records, read_records, write_records
-    from .registry import Registration, pull_deployable, register_deployable
+    from .registry import Registration, check_registry, pull_deployable, register_deployable
     from .summary import Stratum, Summary, summarise, summarise_each
+    from .surface_distance import boundary_pixels
 
 _MODULE_OF_NAME = {
     "AUTOMATIC_PROTOCOL": "protocols",
@@ -57,12 +58,15 @@ _MODULE_OF_NAME = {
     "Stratum": "summary",
     "Summary": "summary",
     "bootstrap_mean": "confidence_intervals",
+    "boundary_pixels": "surface_distance",
     "check_destination": "deployable_folder",
+    "check_registry": "registry",
     "evaluate_corpus": "evaluate",
     "export_deployable": "deployable",
     "gather_records": "records",
     "opened_predictor": "model_opening",
     "paired_bootstrap_difference": "confidence_intervals",
+    "plan_questions": "evaluate",
     "pull_deployable": "registry",
     "read_records": "records",
     "register_deployable": "registry",
@@ -99,12 +103,15 @@ __all__ = [
     "Stratum",
     "Summary",
     "bootstrap_mean",
+    "boundary_pixels",
     "check_destination",
+    "check_registry",
     "evaluate_corpus",
     "export_deployable",
     "gather_records",
     "opened_predictor",
     "paired_bootstrap_difference",
+    "plan_questions",
     "pull_deployable",
     "read_records",
     "register_deployable",

@@ -39,6 +39,8 @@ EXPERIMENT = "deployables"
 PYFUNC_REQUIREMENTS = ("mlflow-skinny", "pandas", *RUNTIME_REQUIREMENTS)
 """What loading a version as pyfunc needs; downloading its folder needs `mlflow-skinny` only."""
 
+_SQLITE_MAGIC = b"SQLite format 3\0"
+
 _logger = logging.getLogger(__name__)
 
 
@@ -131,7 +133,7 @@ def pull_deployable(reference: str, *, tracking_uri: str, destination: Path) -> 
 @contextmanager
 def _registry(tracking_uri: str) -> Iterator["MlflowClient"]:
     """Yield a client of the registry; MLflow's errors become ours, with the address in them."""
-    _check_address(tracking_uri)
+    check_registry(tracking_uri)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     if not sys.stderr.isatty():
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -152,8 +154,16 @@ def _registry(tracking_uri: str) -> Iterator["MlflowClient"]:
         mlflow.set_tracking_uri(previous)  # pyright: ignore[reportArgumentType] -- None unsets it
 
 
-def _check_address(tracking_uri: str) -> None:
-    """Raise at once where no server listens; MLflow itself would try for minutes."""
+def check_registry(tracking_uri: str) -> None:
+    """Raise at once where nothing can answer; MLflow itself would try for minutes.
+
+    Raises:
+        ConnectionError: No server listens there.
+        ValueError: The local database is none, or may not be written.
+    """
+    database = _local_database(tracking_uri)
+    if database is not None:
+        _check_database(database, tracking_uri=tracking_uri)
     address = urlsplit(tracking_uri)
     if address.scheme not in ("http", "https"):
         return
@@ -165,6 +175,22 @@ def _check_address(tracking_uri: str) -> None:
             f"tracking_uri={tracking_uri}: no server answers there ({error}). Start it, or give "
             "sqlite:///FILE for a local registry."
         ) from error
+
+
+def _check_database(database: Path, *, tracking_uri: str) -> None:
+    nearest = next(path for path in (database, *database.parents) if path.exists())
+    if nearest == database:
+        is_usable = database.is_file() and os.access(database, os.R_OK | os.W_OK)
+    else:
+        is_usable = nearest.is_dir() and os.access(nearest, os.W_OK)
+    if is_usable and nearest == database:
+        with database.open("rb") as file:
+            is_usable = file.read(len(_SQLITE_MAGIC)) in (_SQLITE_MAGIC, b"")
+    if not is_usable:
+        raise ValueError(
+            f"tracking_uri={tracking_uri}: {nearest} is no SQLite database or folder that this "
+            "user may write. Give sqlite:///FILE, or the address of a server."
+        )
 
 
 def _local_database(tracking_uri: str) -> Path | None:

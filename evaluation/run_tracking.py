@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,11 @@ def log_summaries(checkpoint: Path, *, summaries: Sequence[Summary]) -> bool:
     uri = _tracking_uri(checkpoint)
     if run_id is None or uri is None:
         return False
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # The defaults wait for minutes on a server that is gone.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     import mlflow  # noqa: PLC0415 -- takes a second
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
     means = {
         f"evaluation/{summary.protocol}/{name}": mean
@@ -33,7 +37,7 @@ def log_summaries(checkpoint: Path, *, summaries: Sequence[Summary]) -> bool:
         client = mlflow.MlflowClient(tracking_uri=uri)
         for name, mean in means.items():
             client.log_metric(run_id, name, mean, step=step)
-    except (MlflowException, OSError) as error:
+    except Exception as error:  # the report is written; nothing that MLflow does may spoil it
         _logger.warning("The means were not logged into MLflow run %s: %s", run_id, error)
         return False
     return True

@@ -21,11 +21,19 @@ _logger = logging.getLogger(__name__)
 
 def export(config: ExportConfig) -> None:
     """Export a checkpoint as ONNX through a gate on held-out Dice, and register it if asked."""
-    from evaluation import HeldOut, ModelOrigin, check_destination, export_deployable
+    from evaluation import (
+        HeldOut,
+        ModelOrigin,
+        check_destination,
+        check_registry,
+        export_deployable,
+    )
     from model import find_checkpoint, load_segmenter
 
     folder = Path(config.output)
     check_destination(folder, overwrite=config.overwrite)
+    if config.register_as is not None:
+        check_registry(config.tracking_uri)
     corpus = open_corpus(config.data)
     checkpoint = find_checkpoint(Path(config.checkpoint))
     run = _run_of(checkpoint)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from launchers.command_line import run_command
+from pipeline.run_status import STATUS, read_status
 
 LAUNCHERS = Path(__file__).resolve().parent
 MODEL_NAME = "samus-quickstart"
@@ -72,7 +73,7 @@ def plan_steps(folder: Path) -> list[Step]:
                 f"data.validation={corpus / 'validation'}",
                 f"run.root={runs}",
             ],
-            proof=run / "checkpoints" / "BEST",
+            proof=run / STATUS,
         ),
         Step(
             title="evaluation",
@@ -114,9 +115,17 @@ def _script(name: str) -> str:
     return str(_shortest(LAUNCHERS / name))
 
 
+def is_done(step: Step) -> bool:
+    """Tell whether a step's proof is there; a run that was interrupted has not proved anything."""
+    if step.proof.name != STATUS:
+        return step.proof.exists()
+    status = read_status(step.proof.parent)
+    return status is not None and status.state == "finished"
+
+
 def _run(step: Step, *, folder: Path) -> bool:
     """Run a step unless its proof is there, and tell whether it went well."""
-    if step.proof.exists():
+    if is_done(step):
         _logger.info("%s: %s is there and is used again", step.title, step.proof)
         return True
     words = [*step.words]

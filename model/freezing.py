@@ -9,8 +9,8 @@ from .adapter import Adapter
 from .attention import RelativePositions
 from .cnn_branch import CnnBranch, ConvolutionStage
 from .cross_branch_attention import CrossBranchAttention
+from .detail_skip import DetailSkip
 from .mask_decoder import MaskDecoder
-from .samus import DetailSkip
 from .segmenter import Segmenter
 
 _PLUGS = (Adapter, CnnBranch, ConvolutionStage, CrossBranchAttention, DetailSkip)

@@ -7,12 +7,13 @@ via Auto Prompting" (arXiv 2309.06824). The images are not normalised: it was tr
 from typing import ClassVar
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from .adapter import Adapter
 from .cnn_branch import CnnBranch, ConvolutionStage
 from .config import SamusArchitecture
 from .cross_branch_attention import CrossBranchAttention
+from .detail_skip import DetailSkip
 from .image_encoder import BlockPlugs, EncoderPlugs, ImageEncoder
 from .mask_decoder import MaskDecoder
 from .position_adapter import PositionAdapter
@@ -22,10 +23,6 @@ from .segmenter import Segmenter
 
 BRANCH_SHARE = 0.5
 """How much of the branch joins the tokens at the end, and of the adapter the MLP."""
-
-
-class DetailSkip(nn.Conv2d):
-    """Fine features of the branch, in the channels that the decoder reads masks from."""
 
 
 class SamusSegmenter(Segmenter):
@@ -43,9 +40,9 @@ class SamusSegmenter(Segmenter):
         self.detail_skip = None
         if architecture.has_detail_skip:
             self.detail_skip = DetailSkip(
-                architecture.branch_channels[_detail_stage(architecture)],
-                architecture.embedding_width // 8,
-                kernel_size=1,
+                embedding_width=architecture.embedding_width,
+                branch_channels=architecture.branch_channels,
+                out_channels=architecture.embedding_width // 8,
             )
 
     def encode(self, images: Float[Tensor, "image channel row column"]) -> ImageFeatures:
@@ -53,8 +50,7 @@ class SamusSegmenter(Segmenter):
         encoded = self.image_encoder(self._as_three_channels(images))
         side = {}
         if self.detail_skip is not None:
-            stage = encoded.branch_stages[_detail_stage(self.architecture)]
-            side["detail"] = self.detail_skip(stage)
+            side["detail"] = self.detail_skip(encoded.embedding, encoded.branch_stages)
         return ImageFeatures(embedding=encoded.embedding, side=side)
 
     def decode(
@@ -97,8 +93,3 @@ def samus_plugs(architecture: SamusArchitecture) -> EncoderPlugs:
         branch_output_scale=BRANCH_SHARE,
         block=block_plugs,
     )
-
-
-def _detail_stage(architecture: SamusArchitecture) -> int:
-    """Return the stage of the branch that is four times as fine as the token grid."""
-    return len(architecture.branch_channels) - 2

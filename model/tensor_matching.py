@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .attention import RelativePositions
+from .detail_skip import DetailSkip
 from .freezing import is_plug
-from .samus import DetailSkip
 
 NOT_IN_MODEL = "is not in this model"
 

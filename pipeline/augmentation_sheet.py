@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from PIL import Image, ImageDraw
 
+from evaluation import boundary_pixels
 from model import Framing
 from shards import Corpus, UltrasoundSample
 
@@ -71,12 +72,5 @@ def _augmented(
 def _picture(framed: FramedImage) -> Image.Image:
     pixels = (framed.image.permute(1, 2, 0) * 255.0 + 0.5).byte().numpy().copy()
     for place, mask in enumerate(framed.masks.numpy()):
-        pixels[_outline(mask)] = _OUTLINE_COLOURS[place % len(_OUTLINE_COLOURS)]
+        pixels[boundary_pixels(mask)] = _OUTLINE_COLOURS[place % len(_OUTLINE_COLOURS)]
     return Image.fromarray(pixels)
-
-
-def _outline(mask: np.ndarray) -> np.ndarray:
-    """Return the pixels of a mask that have a neighbour outside of it or of the image."""
-    padded = np.pad(mask, 1)
-    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return mask & ~inner

@@ -56,7 +56,7 @@ def write_checkpoint(
     Raises:
         OSError: The disk is full or not writable. What was written of this one is removed.
     """
-    folder = checkpoints / f"step-{state.step:08d}"
+    folder = step_folder(checkpoints, step=state.step)
     aside = folder.with_suffix(".partial")
     try:
         shutil.rmtree(aside, ignore_errors=True)
@@ -70,14 +70,21 @@ def write_checkpoint(
             write_base_record(aside, base=base)
         state.write(aside)
         write_complete_marker(aside)
-        _flush_to_disk(aside)
+        for path in (*aside.iterdir(), aside):
+            _flush_to_disk(path)
         if folder.exists():  # a torn or repeated one of the same step
             shutil.rmtree(folder)
         aside.rename(folder)
+        _flush_to_disk(checkpoints)
     except Exception as error:
         shutil.rmtree(aside, ignore_errors=True)
         raise _explain(error, folder=folder) from error
     return folder
+
+
+def step_folder(checkpoints: Path, *, step: int) -> Path:
+    """Return where the checkpoint of a step lies, or would lie."""
+    return checkpoints / f"step-{step:08d}"
 
 
 def step_folders(checkpoints: Path) -> list[Path]:
@@ -91,8 +98,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return load_file(path)
 
 
-def mark_best(checkpoints: Path, *, folder: Path) -> None:
-    """Let `checkpoints/BEST` name a checkpoint."""
+def mark_best(checkpoints: Path, *, step: int) -> None:
+    """Let `checkpoints/BEST` name the checkpoint of a step, if that is there and whole."""
+    folder = step_folder(checkpoints, step=step)
+    if not _is_complete(folder):
+        return
     aside = checkpoints / f"{BEST}.partial"
     aside.write_text(folder.name + "\n", encoding="ascii")
     aside.replace(checkpoints / BEST)
@@ -132,14 +142,13 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     save_file(plain, path)
 
 
-def _flush_to_disk(folder: Path) -> None:
-    """Make the files durable before the rename that makes them visible."""
-    for path in (*folder.iterdir(), folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _flush_to_disk(path: Path) -> None:
+    """Make a file durable before the rename that makes it visible, or a folder's new entries."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _explain(error: Exception, *, folder: Path) -> Exception:

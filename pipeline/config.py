@@ -68,7 +68,8 @@ class RunConfig:
             self.max_minutes,
             "positive, or null",
         )
-        _refuse_unless(self.seed >= 0, "run.seed", self.seed, "0 or more")
+        is_seed = 0 <= self.seed < 2**63
+        _refuse_unless(is_seed, "run.seed", self.seed, "0 or more and below 2**63")
         _refuse_unless(
             self.log_every_steps >= 1, "run.log_every_steps", self.log_every_steps, "at least 1"
         )
@@ -341,7 +342,10 @@ def _normalise_source(entry: Any) -> TrainSource:  # noqa: ANN401 -- as the user
         known = {one.name for one in dataclasses.fields(TrainSource)}
         if "url" not in entry or set(entry) - known:
             raise ValueError(f"data.train holds {entry}: expected the keys url and weight.")
-        entry = TrainSource(url=str(entry["url"]), weight=float(entry.get("weight", 1.0)))
+        weight = entry.get("weight", 1.0)
+        if isinstance(weight, bool) or not isinstance(weight, int | float):
+            raise ValueError(f"data.train gives {entry['url']} weight {weight}: expected a number.")
+        entry = TrainSource(url=str(entry["url"]), weight=float(weight))
     if not isinstance(entry, TrainSource) or not entry.url:
         raise ValueError(f"data.train holds {entry!r}: expected a URL or {{url: URL, weight: 1}}.")
     if not (entry.weight > 0 and math.isfinite(entry.weight)):

@@ -115,8 +115,9 @@ def _processor() -> Finding:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
     found = f"{platform.machine()}, {usable} of {cores} cores, {torch.get_num_threads()} threads"
     asked = os.environ.get("OMP_NUM_THREADS")
-    if asked is not None and int(asked or 1) < usable:
-        remedy = "num_cpu_threads_per_process in the accelerate configuration sets the threads"
+    if asked is not None and asked != str(usable):
+        found = f"{found} (OMP_NUM_THREADS={asked})"
+        remedy = "a run takes all cores all the same; run.threads=N is what limits it"
         return Finding(topic="processor", state="note", found=found, remedy=remedy)
     return Finding(topic="processor", state="ok", found=found)
 

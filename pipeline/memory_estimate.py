@@ -11,6 +11,7 @@ from torch import Tensor
 from model import ObjectiveConfig, Prompts, build_segmenter, freeze
 
 from .batches import TrainingBatch
+from .config import PretrainConfig
 from .doctor_config import DoctorConfig
 from .train_step import TrainingStep
 
@@ -114,7 +115,7 @@ def random_batch(step: TrainingStep, *, num_images: int, num_objects: int) -> Tr
             points=centre,
             point_labels=torch.ones((num_objects, 1), dtype=torch.long),
         ),
-        error_click_draws=torch.zeros((num_objects, 0)),
+        error_click_draws=torch.zeros((num_objects, PretrainConfig.num_error_clicks)),
         category_index=torch.zeros(num_objects, dtype=torch.long),
         annotated=torch.ones((num_images, num_categories), dtype=torch.bool),
         keys=tuple(f"noise__{index}" for index in range(num_images)),
@@ -126,13 +127,13 @@ def random_batch(step: TrainingStep, *, num_images: int, num_objects: int) -> Tr
 def kept_bytes(step: TrainingStep, *, num_images: int, num_objects: int) -> int:
     """Return the bytes that one forward pass of random images keeps for the backward pass."""
     batch = random_batch(step, num_images=num_images, num_objects=num_objects)
-    with _countingkept_bytes(step) as count:
+    with _counting_kept_bytes(step) as count:
         step(batch)
     return count[0]
 
 
 @contextmanager
-def _countingkept_bytes(step: TrainingStep) -> Iterator[list[int]]:
+def _counting_kept_bytes(step: TrainingStep) -> Iterator[list[int]]:
     """Count the storage that autograd keeps, each once, the weights themselves left out."""
     seen = {weight.untyped_storage().data_ptr() for weight in step.parameters()}
     count = [0]

@@ -30,11 +30,9 @@ class MetricLog:
 
     def append(self, row: MetricRow) -> None:
         """Write one row."""
-        line = json.dumps(
-            {"step": row.step, "kind": row.kind, "time": row.time, **row.values}, allow_nan=False
-        )
+        line = _line(row)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+            file.write(line)
 
     def cut_back(self, *, step: int) -> int:
         """Drop the rows after `step` and a torn last line; return how many lines went.
@@ -48,10 +46,7 @@ class MetricLog:
         if len(kept) == num_lines:
             return 0
         aside = self.path.with_suffix(".partial")
-        aside.unlink(missing_ok=True)
-        for row in kept:
-            MetricLog(aside).append(row)
-        aside.touch()
+        aside.write_text("".join(_line(row) for row in kept), encoding="utf-8")
         aside.replace(self.path)
         return num_lines - len(kept)
 
@@ -66,3 +61,8 @@ class MetricLog:
                 entries = json.loads(line)
                 step, kind, time = (entries.pop(name) for name in ("step", "kind", "time"))
                 yield MetricRow(step=step, kind=kind, time=time, values=entries)
+
+
+def _line(row: MetricRow) -> str:
+    entries = {"step": row.step, "kind": row.kind, "time": row.time, **row.values}
+    return json.dumps(entries, allow_nan=False) + "\n"

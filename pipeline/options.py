@@ -54,6 +54,8 @@ def load_config(
         merged = OmegaConf.merge(*layers)
         _refuse_missing(OmegaConf.missing_keys(merged))
         return cast(Schema, OmegaConf.to_object(merged))
+    except yaml.YAMLError as error:
+        raise ValueError(f"An option's value is not valid YAML: {_one_line(error)}") from error
     except OmegaConfBaseException as error:
         raise ValueError(_explain(error)) from error
 
@@ -110,6 +112,10 @@ def _read_preset(name: str, presets: Path) -> DictConfig:
     if not isinstance(loaded, DictConfig):
         raise ValueError(f"preset={name}: {path} must hold options (key: value), found a list.")
     return loaded
+
+
+def _one_line(error: yaml.YAMLError) -> str:
+    return " ".join(str(error).split())
 
 
 def _explain(error: OmegaConfBaseException) -> str:

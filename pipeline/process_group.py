@@ -145,7 +145,10 @@ def set_up_process(config: RunConfig, *, group: ProcessGroup) -> None:
 def _fair_share_of_cores() -> int:
     """Return the cores that this process may use, divided by the ranks on this machine."""
     num_local_ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return max(1, len(os.sched_getaffinity(0)) // num_local_ranks)
+    # Not every system can pin a process to cores.
+    has_affinity = hasattr(os, "sched_getaffinity")
+    num_cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return max(1, num_cores // num_local_ranks)
 
 
 def _check_launcher(environment: "os._Environ[str]", *, precision: str) -> None:

@@ -59,6 +59,7 @@ class RunRecords:
             name=self._config.run.name,
             run_id=state.mlflow_run_id or (before.mlflow_run_id if before else None),
             parameters=self._folder.read_flat_config(),
+            rows=self._folder.metrics.rows(),
         )
         state.mlflow_run_id = self._tracker.run_id or state.mlflow_run_id
         for path in (self._folder.config, self._folder.environment):
@@ -77,9 +78,19 @@ class RunRecords:
         """Write a row of `metrics.jsonl`, and where the run stands."""
         if self._is_on:
             row = MetricRow(step=state.step, kind=kind, values=values, time=time.time())
-            self._folder.metrics.append(row)
+            try:
+                self._folder.metrics.append(row)
+                self._write_status(state, as_state="running", message="")
+            except OSError as error:
+                raise OSError(
+                    f"{self._folder.path}: the metrics of step {state.step} could not be written: "
+                    f"{error.strerror or error}. The checkpoints are intact. Make room, or make "
+                    "the folder writable, and start the same command again; it resumes from the "
+                    "last one."
+                ) from error
             self._tracker.log_row(row)
-            self._write_status(state, as_state="running", message="")
+            # MLflow may have been away at the start.
+            state.mlflow_run_id = self._tracker.run_id or state.mlflow_run_id
 
     def keep_pictures(self, paths: Sequence[Path]) -> None:
         """Copy the pictures of one validation, which lie in one folder, to MLflow."""

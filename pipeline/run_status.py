@@ -1,4 +1,7 @@
-"""`status.json`: how far a run is and how it ended, for people; resuming never reads it."""
+"""`status.json`: how far a run is and how it ended, for people.
+
+Resuming takes nothing from it but the MLflow run of a run that was killed before its first save.
+"""
 
 import dataclasses
 import fcntl
@@ -7,6 +10,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+STATUS = "status.json"
 
 State = Literal["running", "finished", "interrupted", "failed"]
 
@@ -29,15 +34,15 @@ class RunStatus:
 def write_status(folder: Path, *, status: RunStatus) -> None:
     """Write where the run stands, whole or not at all."""
     stamped = dataclasses.replace(status, updated=time.time())
-    aside = folder / "status.json.partial"
+    aside = folder / f"{STATUS}.partial"
     aside.write_text(json.dumps(dataclasses.asdict(stamped)) + "\n", encoding="utf-8")
-    aside.replace(folder / "status.json")
+    aside.replace(folder / STATUS)
 
 
 def read_status(folder: Path) -> RunStatus | None:
     """Return where the run stands; None where nothing was written, or nothing whole."""
     try:
-        content = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+        content = json.loads((folder / STATUS).read_text(encoding="utf-8"))
         return RunStatus(**content)
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, TypeError):
         return None

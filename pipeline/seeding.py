@@ -2,6 +2,9 @@
 
 import torch
 
+LARGEST_SEED = 2**63 - 1
+"""What torch's generator takes."""
+
 
 def seed_first_weights(seed: int) -> None:
     """Make the weights that are built next the same on every rank and in every run."""
@@ -13,7 +16,7 @@ def seed_step(seed: int, *, step: int, rank: int) -> None:
 
     So no random state is saved: a resumed step draws what the uninterrupted one would have drawn.
     """
-    torch.manual_seed((seed * 1_000_003 + step) * 65_537 + rank)
+    torch.manual_seed(((seed * 1_000_003 + step) * 65_537 + rank) % LARGEST_SEED)
 
 
 def make_deterministic() -> None:

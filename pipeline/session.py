@@ -184,6 +184,7 @@ class Session:
             **{f"train/{name}": value for name, value in terms.items()},
             "train/learning_rate": outcome.learning_rate,
             "train/gradient_norm": outcome.gradient_norm,
+            "train/vanished_objects": outcome.num_vanished_objects,
             "train/epoch": self.state.samples_consumed / self._parts.data.plan.epoch_length,
             **self._throughput.take_rates(),
             **memory_in_use(self._group.device),
@@ -244,6 +245,8 @@ class Session:
             f"{self._folder.path} is finished: step {self.state.step}. Raise run.max_steps (or "
             "run.max_minutes) to go on, or begin anew with run.fresh=true."
         )
+        # The process before may have been killed between its last save and its last word.
+        self._records.end(self.state, as_state="finished", message=message)
         _logger.info("%s", message)
         return self._result(message, exit_code=0)
 
@@ -261,13 +264,12 @@ class Session:
         return self._elapsed_before + time.monotonic() - self._start
 
     def _note_score(self, score: float) -> None:
-        best = self.state.best_score
-        if math.isfinite(score) and (best is None or score > best.value):
-            name = self._config.validation.score
+        best, name = self.state.best_score, self._config.validation.score
+        # A run that goes on with another score cannot compare it with the one before.
+        is_best = best is None or best.name != name or score > best.value
+        if math.isfinite(score) and is_best:
             self.state.best_score = BestScore(name=name, value=score, step=self.state.step)
-        _logger.info(
-            "Step %d: validation %s %.4f.", self.state.step, self._config.validation.score, score
-        )
+        _logger.info("Step %d: validation %s %.4f.", self.state.step, name, score)
 
     def _write_checkpoint(self) -> None:
         parts, checkpoints = self._parts, self._folder.checkpoints
@@ -280,8 +282,9 @@ class Session:
             optimizer=optimizer_state(parts.optimizer, parts.prepared.segmenter),
             average=None if parts.average is None else parts.average.values,
         )
-        if self.state.best_score is not None and self.state.best_score.step == self.state.step:
-            mark_best(checkpoints, folder=folder)
+        if self.state.best_score is not None:
+            # At every save, in case that the run was killed between the best one and its mark.
+            mark_best(checkpoints, step=self.state.best_score.step)
         prune_checkpoints(checkpoints, keep=self._config.checkpoint.keep)
         _logger.info("Saved %s.", folder)
 

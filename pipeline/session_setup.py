@@ -23,6 +23,7 @@ from .stepper import Stepper
 from .stop_signal import StopSignal
 from .train_step import TrainingStep
 from .training_data import TrainingData, open_training_data
+from .validation import check_validation
 
 _logger = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ def open_session(
     per_step = _micro_batches_per_step(config, group=group)
     data = open_training_data(config.data, seed=config.run.seed)
     prepared = prepare_segmenter(config, categories=data.categories)
+    if data.validation is not None:
+        check_validation(prepared.segmenter, data.validation, config=config, group=group)
     checkpoint = group.on_main(lambda: checkpoint_to_resume(folder.checkpoints))
     identity = _identity(config, data=data, prepared=prepared)
     if checkpoint is not None:

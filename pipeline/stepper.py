@@ -46,6 +46,9 @@ class StepOutcome:
 
     learning_rate: float
     num_masks: int
+    num_vanished_objects: int
+    """Objects that were not asked about: framing and augmentation left too little of them."""
+
     requests: Requests
 
 
@@ -102,10 +105,13 @@ class Stepper:
                 bad_keys += batch.keys
             sums.update(local)
             sums["num_masks"] += terms.num_masks
+            sums["num_vanished_objects"] += batch.num_vanished_objects
         self._check_gradients_exist()
         totals, agreed = self._agree(sums, num_bad=len(bad_keys), requests=requests)
         self._refuse_non_finite(bad_keys, num_bad=int(totals.pop("num_bad")), step=step)
-        num_masks = int(totals.pop("num_masks"))
+        num_masks, num_vanished = (
+            int(totals.pop(name)) for name in ("num_masks", "num_vanished_objects")
+        )
         norm, rate = self._move_weights(
             step, keys=[key for one in micro_batches for key in one.keys]
         )
@@ -115,6 +121,7 @@ class Stepper:
             gradient_norm=norm,
             learning_rate=rate,
             num_masks=num_masks,
+            num_vanished_objects=num_vanished,
             requests=agreed,
         )
 

@@ -1,13 +1,13 @@
 """The run in MLflow: a copy of `metrics.jsonl` and the run's files, for looking at.
 
 Rank 0 alone writes. Whatever MLflow does, training goes on: a failure is logged once per kind, and
-rows that could not be sent are sent with the next ones.
+rows that could not be sent are sent with the next ones, or when the run is next started.
 """
 
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -27,6 +27,9 @@ _MAX_METRICS_PER_REQUEST = 1000
 _MAX_PARAMETERS_PER_REQUEST = 100
 _LONGEST_PARAMETER = 6000
 
+_LOST = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""What MLflow answers about a run that it does not have, as opposed to not answering."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -45,6 +48,10 @@ class Tracker:
         self._root = root.resolve()
         self._is_on = is_on and config.enabled
         self._client: MlflowClient | None = None
+        self._name = ""
+        self._parameters: Mapping[str, Any] = {}
+        self._known_run: str | None = None
+        self._has_parameters = True
         self._pending: list[MetricRow] = []
         self._last_steps: dict[str, int] = {}
         self._told: set[tuple[str, str]] = set()
@@ -56,30 +63,35 @@ class Tracker:
         """Tracking server or database."""
         return self._config.uri or f"sqlite:///{self._root / 'mlflow.db'}"
 
-    def start(self, *, name: str, run_id: str | None, parameters: Mapping[str, Any]) -> None:
+    def start(
+        self,
+        *,
+        name: str,
+        run_id: str | None,
+        parameters: Mapping[str, Any],
+        rows: Iterable[MetricRow] = (),
+    ) -> None:
         """Go on with a run, or begin one and log its parameters, once.
+
+        Where MLflow is away just now, the run is joined as soon as it answers.
 
         Args:
             name: Name of a new run.
             run_id: The run to go on with; another one is begun where MLflow has lost it.
             parameters: Options by name.
+            rows: What the run has measured before; those that MLflow lacks are sent.
         """
         if not self._is_on:
             return
-        self._client = self._attempt("connect", self._connect)
-        if self._client is None:
-            return
-        if run_id is not None and self._attempt("go on", lambda: self._go_on(run_id)):
-            self.run_id = run_id
-            return
-        self._silent_until = 0.0  # a lost run is no outage
-        self.run_id = self._attempt("begin", lambda: self._begin(name, parameters))
+        self._name, self._parameters, self._known_run = name, parameters, run_id
+        self._pending = list(rows)
+        self._send()
 
     def log_row(self, row: MetricRow) -> None:
         """Send a row, and those before it that could not be sent."""
-        if row.step > self._last_steps.get(row.kind, -1) and self.run_id is not None:
+        if self._is_on:
             self._pending.append(row)
-            self._attempt("log metrics", self._send_pending)
+            self._send()
 
     def log_file(self, path: Path, *, folder: str = "") -> None:
         """Keep a file with the run."""
@@ -101,8 +113,25 @@ class Tracker:
         """Send what is pending and say how the run ended."""
         self._silent_until = 0.0
         if self._pending:
-            self._attempt("log metrics", self._send_pending)
+            self._send()
         self._with_run("end", lambda client, run_id: client.set_terminated(run_id, status))
+
+    def _send(self) -> None:
+        if self.run_id is None:
+            self._attempt("begin", self._join)
+        if self.run_id is not None and self._pending:
+            self._attempt("log metrics", self._send_pending)
+
+    def _join(self) -> None:
+        """Go on with the known run, or begin one; what was done before a failure is kept."""
+        client = self._client = self._client or self._connect()
+        if self._known_run is None or not self._go_on(client, self._known_run):
+            self._known_run = self._create_run(client)
+            self._has_parameters = False
+        if not self._has_parameters:
+            self._log_parameters(client, self._known_run)
+            self._has_parameters = True
+        self.run_id = self._known_run
 
     def _connect(self) -> "MlflowClient":
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -113,36 +142,46 @@ class Tracker:
 
         return MlflowClient(tracking_uri=self.uri)
 
-    def _go_on(self, run_id: str) -> bool:
-        assert self._client is not None
-        run = self._client.get_run(run_id)
+    def _go_on(self, client: "MlflowClient", run_id: str) -> bool:
+        """Take a run up again; say whether MLflow still has it. An outage raises."""
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415 -- takes seconds
+
+        try:
+            run = client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code in _LOST:
+                return False
+            raise
+        if run.info.lifecycle_stage != "active":
+            return False
         self._last_steps = {
             key.removeprefix("last_step."): int(value)
             for key, value in run.data.tags.items()
             if key.startswith("last_step.")
         }
-        self._client.update_run(run_id, status="RUNNING")
+        client.update_run(run_id, status="RUNNING")
         return True
 
-    def _begin(self, name: str, parameters: Mapping[str, Any]) -> str:
+    def _create_run(self, client: "MlflowClient") -> str:
+        experiment = client.get_experiment_by_name(self._config.experiment)
+        experiment_id = experiment.experiment_id if experiment else self._create_experiment(client)
+        self._last_steps = {}
+        return client.create_run(experiment_id, run_name=self._name).info.run_id
+
+    def _log_parameters(self, client: "MlflowClient", run_id: str) -> None:
         from mlflow.entities import Param  # noqa: PLC0415 -- takes seconds
 
-        assert self._client is not None
-        experiment = self._client.get_experiment_by_name(self._config.experiment)
-        experiment_id = experiment.experiment_id if experiment else self._create_experiment()
-        run_id = self._client.create_run(experiment_id, run_name=name).info.run_id
-        pairs = [Param(key, str(value)[:_LONGEST_PARAMETER]) for key, value in parameters.items()]
+        pairs = [
+            Param(key, str(value)[:_LONGEST_PARAMETER]) for key, value in self._parameters.items()
+        ]
         for first in range(0, len(pairs), _MAX_PARAMETERS_PER_REQUEST):
-            chunk = pairs[first : first + _MAX_PARAMETERS_PER_REQUEST]
-            self._client.log_batch(run_id, params=chunk)
-        return run_id
+            client.log_batch(run_id, params=pairs[first : first + _MAX_PARAMETERS_PER_REQUEST])
 
-    def _create_experiment(self) -> str:
-        assert self._client is not None
+    def _create_experiment(self, client: "MlflowClient") -> str:
         artifacts = None
         if self._config.uri is None:  # a database has no place for files: beside it
             artifacts = (self._root / "mlartifacts").as_uri()
-        return self._client.create_experiment(self._config.experiment, artifact_location=artifacts)
+        return client.create_experiment(self._config.experiment, artifact_location=artifacts)
 
     def _send_pending(self) -> None:
         from mlflow.entities import Metric, RunTag  # noqa: PLC0415 -- takes seconds
@@ -151,6 +190,9 @@ class Tracker:
         assert self.run_id is not None
         while self._pending:
             row = self._pending[0]
+            if row.step <= self._last_steps.get(row.kind, -1):
+                self._pending.pop(0)
+                continue
             metrics = [
                 Metric(name, value, int(row.time * 1000), row.step)
                 for name, value in row.values.items()
@@ -160,6 +202,7 @@ class Tracker:
             for first in range(0, len(metrics), _MAX_METRICS_PER_REQUEST - 1):
                 chunk = metrics[first : first + _MAX_METRICS_PER_REQUEST - 1]
                 self._client.log_batch(self.run_id, metrics=chunk, tags=[tag])
+            self._last_steps[row.kind] = row.step
             self._pending.pop(0)
 
     def _with_run(self, what: str, action: Callable[["MlflowClient", str], Result]) -> None:

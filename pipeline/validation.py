@@ -11,6 +11,7 @@ from evaluation import (
     SegmenterPredictor,
     evaluate_corpus,
     gather_records,
+    plan_questions,
     summarise,
 )
 from model import Segmenter
@@ -59,6 +60,28 @@ def validate(
     return ValidationResult(
         score=finite.get(f"validation/{config.validation.score}", math.nan), values=finite
     )
+
+
+def check_validation(
+    segmenter: Segmenter, corpus: Corpus, *, config: PretrainConfig, group: ProcessGroup
+) -> None:
+    """Refuse at the start what the first validation could not ask, maybe hours later.
+
+    Raises:
+        ValueError: The protocol does not fit, or the model does not know a category.
+    """
+    try:
+        plan_questions(
+            make_predictor(segmenter, config=config, group=group),
+            corpus,
+            protocol=protocol_of(segmenter, config=config),
+            model_name=config.run.name,
+            options=EvaluationOptions(),
+        )
+    except ValueError as error:
+        raise ValueError(f"data.validation or validation.protocol does not fit: {error}") from error
+    finally:
+        segmenter.train()
 
 
 def make_predictor(

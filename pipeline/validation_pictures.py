@@ -10,6 +10,7 @@ from evaluation import (
     AUTOMATIC_PROTOCOL,
     PROTOCOLS,
     SegmenterPredictor,
+    boundary_pixels,
 )
 from model import Segmenter
 from shards import Corpus, UltrasoundSample
@@ -73,7 +74,5 @@ def outline(
     """Return the image in RGB with the inner edge of every mask in one colour."""
     picture = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image.copy()
     for mask in masks:
-        padded = np.pad(mask, 1)
-        inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-        picture[mask & ~inner] = colour
+        picture[boundary_pixels(mask)] = colour
     return picture

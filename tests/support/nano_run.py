@@ -90,7 +90,7 @@ def start_launcher(words: list[str], *, num_processes: int = 1) -> subprocess.Po
     if num_processes > 1:
         config = ACCELERATE / "two_cpu_processes.yaml"
         command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
-        command += ["--main_process_port", "0", str(LAUNCHER)]
+        command += [str(LAUNCHER)]
     return subprocess.Popen(
         [*command, *words],
         env=launcher_environment(),

@@ -5,18 +5,22 @@
 Run alone, it takes the same steps on the whole batches.
 """
 
+import dataclasses
 import json
+import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from pipeline import PretrainConfig, load_config
 from pipeline.batches import TrainingBatch
 from pipeline.optimizer import build_optimizer
 from pipeline.process_group import ProcessGroup, set_up_process, start_process_group
-from pipeline.stepper import Requests, Stepper
+from pipeline.stepper import NonFiniteLossError, Requests, Stepper
 from pipeline.train_step import TrainingStep
 from tests.support.training_batches import (
     NUM_IMAGES,
@@ -43,6 +47,22 @@ def global_batches() -> list[list[TrainingBatch]]:
     empty, full = cut_in_two(make_batch([0, 0, 2, 1]))
     some, rest = cut_in_two(make_batch([2, 0, 1, 1]))
     return [[with_boxes(first), second], [empty, full], [some, with_boxes(rest)]]
+
+
+def refuse_nan(stepper: Stepper, segmenter: nn.Module, *, group: ProcessGroup) -> dict[str, Any]:
+    """Take a step whose second half alone is not finite; say what came of it here."""
+    good, bad = cut_in_two(make_batch([1, 1, 1, 1]))
+    halves = [good, dataclasses.replace(bad, images=bad.images * math.nan)]
+    mine = halves if group.num_ranks == 1 else [halves[group.rank]]
+    before = [weights.detach().clone() for weights in segmenter.parameters()]
+    message = ""
+    try:
+        stepper.take(mine, step=3, requests=Requests())
+    except NonFiniteLossError as error:
+        message = str(error)
+    pairs = zip(before, segmenter.parameters(), strict=True)
+    is_unmoved = all(torch.equal(old, new) for old, new in pairs)
+    return {"message": message, "is_unmoved": is_unmoved, "bad_keys": list(bad.keys)}
 
 
 def take_steps(group: ProcessGroup, folder: Path) -> None:
@@ -88,6 +108,7 @@ def take_steps(group: ProcessGroup, folder: Path) -> None:
         "initialized": torch.distributed.is_initialized(),
         "engine": group.engine,
         "steps": reports,
+        "refusal": refuse_nan(stepper, segmenter, group=group),
     }
     (folder / f"rank-{group.rank}-of-{group.num_ranks}.json").write_text(json.dumps(report))
 

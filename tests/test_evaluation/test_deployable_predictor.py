@@ -13,7 +13,7 @@ def predictor(tmp_path_factory):
 
 
 def test_a_prompt_of_an_evaluation_lands_on_its_pixel(predictor):
-    prompt = ImagePrompt(points=((20, 10),), point_labels=(1,))
+    prompt = ImagePrompt(points=((20.0, 10.0),), point_labels=(1,))
     image = np.zeros((64, 64), dtype=np.uint8)
     logits = predictor.predict([image], [[prompt]])[0]
     assert np.unravel_index(logits[0].argmax(), image.shape) == (10, 20)

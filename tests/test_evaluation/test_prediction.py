@@ -7,10 +7,10 @@ from evaluation.prediction import image_to_tensor
 from model import ImageFeatures, MaskPrediction, Segmenter, build_segmenter
 from model.config import SamusArchitecture
 
-CLICK = ImagePrompt(points=((20, 30),), point_labels=(1,))
-CLICKS = ImagePrompt(points=((20, 30), (3, 4)), point_labels=(1, 0))
+CLICK = ImagePrompt(points=((20.0, 30.0),), point_labels=(1,))
+CLICKS = ImagePrompt(points=((20.0, 30.0), (3.0, 4.0)), point_labels=(1, 0))
 BOX = ImagePrompt(box=(9.5, 11.5, 39.5, 43.5))
-BOTH = ImagePrompt(points=((20, 30),), point_labels=(1,), box=(9.5, 11.5, 39.5, 43.5))
+BOTH = ImagePrompt(points=((20.0, 30.0),), point_labels=(1,), box=(9.5, 11.5, 39.5, 43.5))
 
 
 class DotSegmenter(Segmenter):
@@ -49,7 +49,7 @@ def tiny():
 def test_a_click_reaches_the_pixel_that_was_clicked(fit, shape):
     segmenter = DotSegmenter(SamusArchitecture(input_size=64, fit=fit))
     predictor = SegmenterPredictor(segmenter)
-    prompt = ImagePrompt(points=((20, 30),), point_labels=(1,))
+    prompt = ImagePrompt(points=((20.0, 30.0),), point_labels=(1,))
     (logits,) = predictor.predict(images_of(shape), [[prompt]])
     assert logits.shape == (1, *shape)
     row, column = np.unravel_index(logits[0].argmax(), shape)

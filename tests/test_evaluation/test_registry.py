@@ -189,6 +189,9 @@ def test_a_registry_that_is_down_missing_or_empty_says_so(tmp_path, uri):
         pull("models:/toy@champion", "http://127.0.0.1:1")
     with pytest.raises(FileNotFoundError, match="there is no database"):
         pull("models:/toy@champion", f"sqlite:///{tmp_path / 'other.db'}")
+    (tmp_path / "notes.db").write_text("no database at all")
+    with pytest.raises(ValueError, match=r"notes\.db is no SQLite database"):
+        pull("models:/toy@champion", f"sqlite:///{tmp_path / 'notes.db'}")
     with pytest.raises(ValueError, match="Registered Model with name=toy not found"):
         pull("models:/toy@champion", uri)
     with pytest.raises(ValueError, match="answers: "):

@@ -196,7 +196,7 @@ def test_overlays_outline_both_masks_and_mark_the_prompt():
         image=np.full(shape, 90, dtype=np.uint8),
         reference=reference,
         predicted=predicted,
-        prompt=ImagePrompt(points=((25, 25),), point_labels=(1,)),
+        prompt=ImagePrompt(points=((25.0, 25.0),), point_labels=(1,)),
     )
     picture = draw_answer(answer, longest_side=400)
     assert picture.size == (400, 250)

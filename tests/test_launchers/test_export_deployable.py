@@ -47,6 +47,13 @@ def test_training_data_that_was_asked_for_must_be_there(run_folder):
         (["checkpoint=nowhere", "data=nowhere", "output=new"], "nowhere"),
         (["checkpoint=run", "data=corpus", "output=taken"], "overwrite=true"),
         (
+            [
+                *("checkpoint=run", "data=corpus", "output=new", "register_as=toy"),
+                "tracking_uri=http://127.0.0.1:1",
+            ],
+            "no server answers there",
+        ),
+        (
             ["checkpoint=run", "data=corpus", "output=new", "gate.min_mean_dice=2"],
             "gate.min_mean_dice",
         ),

@@ -83,7 +83,8 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_model_is_opened(
 def test_a_damaged_model_is_refused(image, tmp_path, capsys):
     folder = write_disc_deployable(tmp_path / "disc")
     (folder / "encoder.onnx").write_bytes(b"")
-    assert run(f"model={folder}", f"image={image}", "points=[[1,2]]") == 2
+    words = [f"model={folder}", f"image={image}", "points=[[1,2]]", f"output={tmp_path / 'out'}"]
+    assert run(*words) == 2
     assert "encoder.onnx is damaged" in capsys.readouterr().err
 
 

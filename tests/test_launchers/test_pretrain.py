@@ -81,6 +81,28 @@ def test_training_shards_given_for_validation_are_refused(
     assert "shares shards with data.train" in said
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("validation.protocol=guess",), "there is no protocol 'guess'"),
+        (("validation.protocol=automatic",), "'automatic' does not fit nano"),
+        (("model.preset=unet_tiny", "model.categories=[valve]"), "nano does not know"),
+    ],
+)
+def test_a_validation_that_cannot_be_asked_is_refused_at_the_start(
+    corpora: Path,
+    tmp_path: Path,
+    words: tuple[str, ...],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    validation = f"data.validation={corpora / 'validation'}"
+    options = nano_words(corpora, root=tmp_path, words=(validation, *words))
+    assert said in refuse(options, monkeypatch=monkeypatch, capsys=capsys)
+    assert not (tmp_path / "nano" / "metrics.jsonl").exists()
+
+
 def test_a_launcher_that_started_one_of_two_processes_is_found_out(
     corpora: Path,
     tmp_path: Path,

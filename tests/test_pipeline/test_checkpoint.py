@@ -77,11 +77,19 @@ def test_a_damaged_state_names_its_file(tmp_path: Path) -> None:
 
 def test_the_newest_stay_and_the_best_stays_besides(tmp_path: Path) -> None:
     for step in (1, 2, 3, 4, 5):
-        folder = write(tmp_path, step=step)
+        write(tmp_path, step=step)
         if step == 2:
-            mark_best(tmp_path, folder=folder)
+            mark_best(tmp_path, step=2)
     prune_checkpoints(tmp_path, keep=2)
     assert [path.name[-1] for path in step_folders(tmp_path)] == ["2", "4", "5"]
+
+
+def test_a_checkpoint_that_is_not_whole_is_not_marked_as_the_best(tmp_path: Path) -> None:
+    folder = write(tmp_path, step=1)
+    (folder / "COMPLETE").unlink()
+    mark_best(tmp_path, step=1)
+    mark_best(tmp_path, step=2)
+    assert not (tmp_path / "BEST").exists()
 
 
 def test_a_torn_checkpoint_does_not_count_among_the_newest(tmp_path: Path) -> None:

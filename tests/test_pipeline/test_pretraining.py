@@ -1,5 +1,6 @@
 """A whole run, in this process: what it leaves behind, and how it goes on."""
 
+import dataclasses
 import json
 import logging
 import math
@@ -13,7 +14,7 @@ import torch
 from model import load_segmenter
 from pipeline import PretrainConfig
 from pipeline.pretraining import pretrain
-from pipeline.run_status import read_status
+from pipeline.run_status import read_status, write_status
 from pipeline.session import RunResult
 from pipeline.stepper import NonFiniteLossError
 from tests.support.nano_run import files_of, losses_of, nano_config
@@ -63,6 +64,7 @@ def test_every_step_is_logged_with_its_rate_norm_and_speed(finished: RunResult) 
         )
         assert row.values["train/learning_rate"] == 1e-4
         assert row.values["train/gradient_norm"] > 0
+        assert row.values["train/vanished_objects"] >= 0
         assert row.values["speed/images_per_second"] > 0
         assert 0 <= row.values["speed/share_waiting_for_data"] <= 1
 
@@ -86,6 +88,10 @@ def test_a_finished_run_started_again_says_so_and_takes_no_step(
     finished: RunResult, nano_corpora: Path
 ) -> None:
     before = (finished.folder.path / "metrics.jsonl").read_bytes()
+    status = read_status(finished.folder.path)
+    assert status is not None
+    # As it lies there when the last process was killed just before its last word.
+    write_status(finished.folder.path, status=dataclasses.replace(status, state="running"))
     again = pretrain(
         nano_config(
             nano_corpora, root=finished.folder.path.parent, words=("optimizer.ema_decay=0.9",)
@@ -93,17 +99,23 @@ def test_a_finished_run_started_again_says_so_and_takes_no_step(
     )
     assert "is finished: step 4" in again.message
     assert again.exit_code == 0
+    told = read_status(finished.folder.path)
+    assert told is not None
+    assert told.state == "finished"
     assert (finished.folder.path / "metrics.jsonl").read_bytes() == before
 
 
 def test_going_on_equals_going_through_bit_for_bit(nano_corpora: Path, root: Path) -> None:
-    whole = nano_config(nano_corpora, root=root, words=("run.name=whole",))
-    pretrain(whole)
-    pretrain(nano_config(nano_corpora, root=root, words=("run.name=cut", "run.max_steps=2")))
-    pretrain(nano_config(nano_corpora, root=root, words=("run.name=cut",)))
+    average = "optimizer.ema_decay=0.9"
+    cut = ("run.name=cut", average)
+    pretrain(nano_config(nano_corpora, root=root, words=("run.name=whole", average)))
+    pretrain(nano_config(nano_corpora, root=root, words=(*cut, "run.max_steps=2")))
+    pretrain(nano_config(nano_corpora, root=root, words=cut))
     assert losses_of(root / "cut") == losses_of(root / "whole")
     last = "checkpoints/step-00000004"
-    assert files_of(root / "cut" / last) == files_of(root / "whole" / last)
+    found = files_of(root / "cut" / last)
+    assert "ema.safetensors" in found
+    assert found == files_of(root / "whole" / last)
 
 
 def test_accumulation_changes_on_resume_within_rounding(nano_corpora: Path, root: Path) -> None:
@@ -185,6 +197,34 @@ def test_weights_initialize_another_run_with_a_fresh_optimizer(
     plain = nano_config(nano_corpora, root=root, words=("run.name=plain", "run.max_steps=1"))
     pretrain(plain)
     assert losses_of(root / "nano")[1] != losses_of(root / "plain")[1]
+
+
+def test_a_best_checkpoint_whose_mark_a_kill_prevented_is_marked_by_the_next_save(
+    nano_corpora: Path, root: Path
+) -> None:
+    words = (f"data.validation={nano_corpora / 'validation'}", "optimizer.peak_learning_rate=1e-9")
+    two = nano_config(nano_corpora, root=root, words=(*words, "run.max_steps=2"))
+    checkpoints = pretrain(two).folder.checkpoints
+    (checkpoints / "BEST").unlink()
+    four = pretrain(nano_config(nano_corpora, root=root, words=words))
+    assert four.best_score is not None
+    best = f"step-{four.best_score.step:08d}"
+    assert (checkpoints / "BEST").read_text().strip() == best
+    assert (checkpoints / best / "COMPLETE").is_file()
+
+
+def test_another_score_does_not_compete_with_the_best_of_the_one_before(
+    nano_corpora: Path, root: Path
+) -> None:
+    words = (f"data.validation={nano_corpora / 'validation'}", "optimizer.peak_learning_rate=1e-9")
+    two = nano_config(nano_corpora, root=root, words=(*words, "run.max_steps=2"))
+    by_dice = pretrain(two).best_score
+    four = nano_config(nano_corpora, root=root, words=(*words, "validation.score=iou"))
+    by_iou = pretrain(four).best_score
+    assert by_dice is not None
+    assert by_iou is not None
+    assert by_iou.value < by_dice.value
+    assert (by_iou.name, by_iou.step) == ("iou", 4)
 
 
 def test_a_signal_ends_the_run_after_its_step_saved_and_resumable(

@@ -81,6 +81,56 @@ def test_a_resumed_run_goes_on_in_its_mlflow_run_without_repeating_a_step(tmp_pa
 
 
 @pytest.mark.slow
+def test_an_outage_at_the_start_loses_neither_the_run_nor_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Tracker(TrackingConfig(), root=tmp_path, is_on=True)
+    first.start(name="run", run_id=None, parameters={"option": 1})
+    first.log_row(row(1))
+    first.end("KILLED")
+
+    monkeypatch.setattr("pipeline.tracking.RETRY_AFTER_SECONDS", 0.0)
+    second = Tracker(TrackingConfig(), root=tmp_path, is_on=True)
+    with monkeypatch.context() as outage:
+
+        def refuse(*_: object) -> None:
+            raise ConnectionError("the server is away")
+
+        outage.setattr(Tracker, "_connect", refuse)
+        second.start(name="run", run_id=first.run_id, parameters={}, rows=[row(1), row(2)])
+        second.log_row(row(3))
+        assert second.run_id is None
+    second.log_row(row(4))
+    second.end("FINISHED")
+    assert second.run_id == first.run_id
+
+    from mlflow import MlflowClient  # noqa: PLC0415 -- takes seconds, and this test is slow
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert first.run_id is not None
+    history = client.get_metric_history(first.run_id, "train/loss")
+    assert [one.step for one in history] == [1, 2, 3, 4]
+    (experiment,) = client.search_experiments(filter_string="name = 'pretraining'")
+    assert len(client.search_runs([experiment.experiment_id])) == 1
+
+
+@pytest.mark.slow
+def test_a_run_that_mlflow_has_lost_is_begun_again_with_all_its_rows(tmp_path: Path) -> None:
+    tracker = Tracker(TrackingConfig(), root=tmp_path, is_on=True)
+    lost = "0123456789abcdef0123456789abcdef"
+    tracker.start(name="run", run_id=lost, parameters={"option": 1}, rows=[row(1), row(2)])
+    tracker.end("FINISHED")
+
+    from mlflow import MlflowClient  # noqa: PLC0415 -- takes seconds, and this test is slow
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert tracker.run_id not in {None, lost}
+    assert client.get_run(str(tracker.run_id)).data.params == {"option": "1"}
+    history = client.get_metric_history(str(tracker.run_id), "train/loss")
+    assert [one.step for one in history] == [1, 2]
+
+
+@pytest.mark.slow
 def test_rows_that_could_not_be_sent_come_with_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

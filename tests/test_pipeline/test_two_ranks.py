@@ -54,6 +54,11 @@ def test_two_ranks_take_the_steps_of_one_process(tmp_path: Path) -> None:
         assert shared["norm"] == pytest.approx(single["norm"], rel=1e-4)
     first, second = (load_file(tmp_path / f"rank-{rank}-of-2.safetensors") for rank in range(2))
     single = load_file(tmp_path / "rank-0-of-1.safetensors")
+    for one in (alone, *ranks):
+        # Only the last rank's half was not finite; every rank has to learn of it.
+        assert "The loss of step 4 is not finite" in one["refusal"]["message"]
+        assert ", ".join(one["refusal"]["bad_keys"]) in one["refusal"]["message"]
+        assert one["refusal"]["is_unmoved"]
     for name, weights in first.items():
         assert torch.equal(weights, second[name]), name
         # Adam divides by the gradient's size, so rounding moves a weight by part of its step.

@@ -20,6 +20,7 @@ class BuildReport:
 
     def __init__(self) -> None:
         self._problems: dict[str, list[str]] = defaultdict(list)
+        self._has_obstacle = False
         self.notes: Counter[str] = Counter()
 
     @property
@@ -27,9 +28,14 @@ class BuildReport:
         """Problems of all kinds."""
         return sum(len(messages) for messages in self._problems.values())
 
-    def add(self, problem: InputError) -> None:
-        """Remember a problem."""
+    def add(self, problem: InputError, *, is_obstacle: bool = False) -> None:
+        """Remember a problem; an obstacle is one that leaving a sample out does not mend."""
         self._problems[problem.kind].append(str(problem))
+        self._has_obstacle |= is_obstacle
+
+    def refuses(self, *, max_skipped_samples: int) -> bool:
+        """Say whether nothing may be built: an obstacle, or more problems than may be left out."""
+        return self._has_obstacle or self.num_problems > max_skipped_samples
 
     def note(self, what: str, *, count: int = 1) -> None:
         """Count something that is worth knowing and harms nothing."""

@@ -1,6 +1,7 @@
 """From a raw dataset to `OUT/{train,validation,test}/` and `OUT/corpus.json`."""
 
 import contextlib
+import dataclasses
 import difflib
 import errno
 import hashlib
@@ -42,7 +43,7 @@ class BuildPlan:
     grouping_rule: str
     num_leaked_subjects: int
     fingerprint: str
-    """Of options and input files: two builds with the same one give the same bytes."""
+    """Of options, sources and input files: two builds with the same one give the same bytes."""
 
 
 def build_corpora(config: BuildConfig) -> dict[str, Manifest]:
@@ -58,9 +59,10 @@ def build_corpora(config: BuildConfig) -> dict[str, Manifest]:
         ValueError: The input has problems, the output is taken, or nothing came out.
         OSError: The output cannot be written.
     """
+    _check_output(config)
     report = BuildReport()
     plan = plan_build(config, report)
-    if report.num_problems > config.max_skipped_samples:
+    if report.refuses(max_skipped_samples=config.max_skipped_samples):
         # It is refused already; the rest is read all the same, so that one report names everything.
         for planned in itertools.chain(*plan.samples.values()):
             _read(planned, report=report)
@@ -77,6 +79,19 @@ def build_corpora(config: BuildConfig) -> dict[str, Manifest]:
         Storage(url).write(CORPUS_NAME, content=to_json_file(fields))
     _log_outcome(config, manifests=manifests, report=report)
     return manifests
+
+
+def _check_output(config: BuildConfig) -> None:
+    """Refuse an output that the raw data lie in: replacing it would remove them."""
+    storage = Storage(config.output)
+    if config.root is None or not storage.is_local:
+        return
+    output, root = Path(storage.folder).resolve(), Path(config.root).resolve()
+    if output in (root, *root.parents):
+        raise ValueError(
+            f"output={config.output}: the raw data of root={config.root} lie in it, and a build "
+            "replaces all that its output holds. Give another output."
+        )
 
 
 def plan_build(config: BuildConfig, report: BuildReport) -> BuildPlan:
@@ -96,7 +111,7 @@ def plan_build(config: BuildConfig, report: BuildReport) -> BuildPlan:
         samples={split: planned for split, planned in samples.items() if planned},
         grouping_rule=f"{source_plan.grouping_rule}; split: {split_rule}",
         num_leaked_subjects=num_leaked,
-        fingerprint=_fingerprint(config, samples=samples),
+        fingerprint=_fingerprint(config, source_plan=source_plan, samples=samples),
     )
 
 
@@ -160,17 +175,23 @@ def _check_leaks(
                 "subject in more than one split",
                 f"{source}, subject {subject}: {files}. Mend the lists, draw the splits anew with "
                 "splits=subject, or keep it with leaks=report.",
-            )
+            ),
+            is_obstacle=True,
         )
     return len(leaked)
 
 
-def _fingerprint(config: BuildConfig, *, samples: dict[str, list[PlannedSample]]) -> str:
+def _fingerprint(
+    config: BuildConfig, *, source_plan: SourcePlan, samples: dict[str, list[PlannedSample]]
+) -> str:
+    descriptions = [dataclasses.asdict(one) for one in source_plan.descriptions]
     digest = hashlib.sha256(json.dumps(config.content_options(), sort_keys=True).encode())
-    digest.update(f"format {FORMAT_VERSION}".encode())
+    digest.update(f"format {FORMAT_VERSION}\n{source_plan.grouping_rule}".encode())
+    digest.update(json.dumps(descriptions, sort_keys=True).encode())
     for split, planned_of_split in samples.items():
         for planned in planned_of_split:
-            digest.update(f"\n{split}/{planned.key}/{planned.fingerprint}".encode())
+            name = f"{split}/{planned.key}/{planned.subject}"
+            digest.update(f"\n{name}/{planned.fingerprint}".encode())
     return digest.hexdigest()
 
 
@@ -308,14 +329,15 @@ def _read(planned: PlannedSample, *, report: BuildReport) -> UltrasoundSample | 
 
 
 def _refusal(config: BuildConfig, report: BuildReport) -> ValueError:
-    if report.num_problems <= config.max_skipped_samples:
+    if not report.refuses(max_skipped_samples=config.max_skipped_samples):
         return ValueError(
             f"source={config.source}: gives no image to train on. "
             "Check root and the lists of the training split."
         )
     return ValueError(
         f"the input has {report.num_problems} problems; max_skipped_samples="
-        f"{config.max_skipped_samples} allows no more. Nothing was built.\n"
+        f"{config.max_skipped_samples} leaves out at most so many broken samples, and never lets "
+        f"a leak pass. Nothing was built.\n"
         f"{report.describe_problems()}"
     )
 

@@ -60,7 +60,13 @@ def plan_us30k(config: BuildConfig, report: BuildReport) -> SourcePlan:
     if not root.is_dir():
         raise ValueError(f"root={root}: there is no such folder. Give the US30K folder.")
     class_counts = read_class_counts(root)
-    listed_images = read_lists(root, options=config.us30k, class_counts=class_counts, report=report)
+    listed_images = read_lists(
+        root,
+        options=config.us30k,
+        class_counts=class_counts,
+        keeps_splits=config.splits == "official",
+        report=report,
+    )
     datasets = {
         name: find_dataset(name, num_classes=count - 1) for name, count in class_counts.items()
     }
@@ -188,9 +194,9 @@ def _class_values(labels: np.ndarray, *, files: _Files, report: BuildReport) -> 
         if values - USUAL_BINARY_VALUES:
             report.note("masks of one class with values other than 0, 1 and 255")
         return (labels != 0).astype(np.int32)
-    if max(values) > num_classes:
+    if min(values) < 0 or max(values) > num_classes:
         raise InputError(
-            "mask value above the classes",
+            "mask value outside the classes",
             f"{files.label}: holds the values {sorted(values)}, class.json allows 0 to "
             f"{num_classes}. Fix the mask, or the count in class.json.",
         )

@@ -64,9 +64,22 @@ def read_class_counts(root: Path) -> dict[str, int]:
 
 
 def read_lists(
-    root: Path, *, options: Us30kConfig, class_counts: dict[str, int], report: BuildReport
+    root: Path,
+    *,
+    options: Us30kConfig,
+    class_counts: dict[str, int],
+    keeps_splits: bool,
+    report: BuildReport,
 ) -> list[ListedImage]:
-    """Return every listed image of every split, in the order of datasets, then of the lists."""
+    """Return every listed image of every split, in the order of datasets, then of the lists.
+
+    Args:
+        root: Folder that holds `MainPatient`.
+        options: Which lists make which split.
+        class_counts: Of `class.json`.
+        keeps_splits: Whether an image in the lists of two splits is in both; else it comes once.
+        report: Gets what is wrong with the lists.
+    """
     images: dict[tuple[str, str, str], ListedImage] = {}
     lists = {
         "train": options.train_lists,
@@ -81,7 +94,8 @@ def read_lists(
                 listed = _parse_line(line, where=where, class_counts=class_counts, report=report)
                 if listed is not None:
                     listed.split = split
-                    _merge(images, listed=listed, report=report)
+                    key = (split if keeps_splits else "", listed.dataset, listed.name)
+                    _merge(images, key=key, listed=listed, report=report)
     places = {name: place for place, name in enumerate(class_counts)}
     return sorted(images.values(), key=lambda listed: places[listed.dataset])
 
@@ -134,9 +148,13 @@ def _parse_line(
 
 
 def _merge(
-    images: dict[tuple[str, str, str], ListedImage], *, listed: ListedImage, report: BuildReport
+    images: dict[tuple[str, str, str], ListedImage],
+    *,
+    key: tuple[str, str, str],
+    listed: ListedImage,
+    report: BuildReport,
 ) -> None:
-    known = images.setdefault((listed.split, listed.dataset, listed.name), listed)
+    known = images.setdefault(key, listed)
     if known is listed:
         return
     if listed.classes <= known.classes and listed.has_all_classes == known.has_all_classes:

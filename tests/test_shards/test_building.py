@@ -52,6 +52,23 @@ def test_another_build_does_not_replace_what_lies_there_unasked(tmp_path):
     assert open_corpus(str(tmp_path / "out/train")).num_samples == 1
 
 
+def test_other_classes_of_the_same_files_make_another_build(tmp_path):
+    tree = make_us30k(tmp_path / "raw")
+    build_corpora(tree.config(tmp_path / "out"))
+    classes = {"FetalHead-HC18": 2, "Echocardiography-CAMUS": 5}
+    (tree.lists / "class.json").write_text(json.dumps(classes))
+    with pytest.raises(ValueError, match="holds another build"):
+        build_corpora(tree.config(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("place", [".", ".."])
+def test_an_output_that_holds_the_raw_data_is_refused_even_with_overwrite(tmp_path, place):
+    tree = make_us30k(tmp_path / "all/raw")
+    with pytest.raises(ValueError, match=r"the raw data of root=.* lie in it"):
+        build_corpora(tree.config(tree.root / place, overwrite=True))
+    assert (tree.lists / "train.txt").exists()
+
+
 def test_a_build_that_lost_a_shard_is_not_reused(tmp_path):
     build_phantom(tmp_path / "out")
     (tmp_path / "out/train/phantom-00000.tar").unlink()

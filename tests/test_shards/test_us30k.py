@@ -90,6 +90,18 @@ def test_in_a_dataset_of_two_classes_any_value_but_0_is_the_first(tmp_path, mode
     assert not notes_of(tmp_path / "out")
 
 
+def test_values_below_the_classes_are_refused_rather_than_counted_from_the_last(tmp_path):
+    tree = Us30kTree(tmp_path / "raw", classes={"Liver-NEW": 3})
+    tree.add_image("Liver-NEW", "a")
+    (tree.root / "Liver-NEW/label/a.png").unlink()
+    labels = square_labels((1, 2)).astype(np.int32)
+    Image.fromarray(-labels).save(tree.root / "Liver-NEW/label/a.tif")
+    tree.write_list("train", ["Liver-NEW/a"])
+    us30k = Us30kConfig(validation_lists=[], test_lists=[])
+    with pytest.raises(ValueError, match=r"a.tif: holds the values \[-2, -1, 0\]"):
+        build_corpora(tree.config(tmp_path / "out", us30k=us30k))
+
+
 def test_soft_edges_of_a_one_class_mask_count_and_are_noted(tmp_path):
     labels = square_labels((1,)) * 255
     labels[4, 2:8] = 90
@@ -233,13 +245,25 @@ def test_a_subject_in_two_splits_is_refused_or_reported(tmp_path):
     assert fields["notes"]["subjects in more than one split"] == 1
 
 
+def test_leaving_out_broken_samples_never_lets_a_leak_pass(tmp_path):
+    tree = make_us30k(tmp_path / "raw")
+    tree.write_list("val", ["1/FetalHead-HC18/001_2HC"])
+    with pytest.raises(ValueError, match=r"1 problems.* never lets a leak pass"):
+        build_corpora(tree.config(tmp_path / "out", max_skipped_samples=5))
+    assert not (tmp_path / "out").exists()
+
+
 def test_one_image_in_two_splits_is_a_leak_even_of_an_unknown_subject(tmp_path):
     tree = Us30kTree(tmp_path / "raw", classes={"Breast-BUSI": 2})
     tree.add_image("Breast-BUSI", "benign0046")
     tree.write_list("train", ["1/Breast-BUSI/benign0046"])
     tree.write_list("test", ["Breast-BUSI/benign0046"])
+    us30k = Us30kConfig(validation_lists=[])
     with pytest.raises(ValueError, match="subject in more than one split"):
-        build_corpora(tree.config(tmp_path / "out", us30k=Us30kConfig(validation_lists=[])))
+        build_corpora(tree.config(tmp_path / "out", us30k=us30k))
+    drawn = {"splits": "subject", "validation_fraction": 0.0, "test_fraction": 0.0}
+    manifests = build_corpora(tree.config(tmp_path / "out", us30k=us30k, **drawn))
+    assert {split: one.num_samples for split, one in manifests.items()} == {"train": 1}
 
 
 def test_splits_can_be_drawn_by_subject_instead(tmp_path):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin
 
 MIN_SIDE_PIXELS = 8
 """A picture with a shorter side holds no structure to segment; it is refused."""
@@ -54,7 +54,7 @@ def read_image(path: Path) -> ImageFile:
     content = _read_bytes(path)
     picture = _open_picture(content, where=str(path))
     _check_picture(picture, content=content, where=str(path))
-    is_turned = picture.getexif().get(_ORIENTATION_TAG, 1) != 1
+    is_turned = _is_turned(picture, where=str(path))
     keeps_bytes = (
         picture.format in {"PNG", "JPEG"}
         and picture.mode in {"L", "RGB"}
@@ -64,11 +64,12 @@ def read_image(path: Path) -> ImageFile:
     if keeps_bytes:
         encoded = _clean(content, is_png=picture.format == "PNG")
         return ImageFile(pixels=np.asarray(picture), encoded=encoded, intensity_window=None)
+    upright = ImageOps.exif_transpose(picture) if is_turned else picture
     window = None
-    if picture.mode in _DEEP_MODES:
-        pixels, window = window_to_8_bits(np.asarray(picture))
-        picture = Image.fromarray(pixels)
-    pixels = np.asarray(_as_grey_or_rgb(ImageOps.exif_transpose(picture) if is_turned else picture))
+    if upright.mode in _DEEP_MODES:
+        pixels, window = window_to_8_bits(np.asarray(upright))
+        upright = Image.fromarray(pixels)
+    pixels = np.asarray(_as_grey_or_rgb(upright))
     return ImageFile(pixels=pixels, encoded=encode_png(pixels), intensity_window=window)
 
 
@@ -151,6 +152,16 @@ def _open_picture(content: bytes, *, where: str) -> Image.Image:
     return picture
 
 
+def _is_turned(picture: Image.Image, *, where: str) -> bool:
+    try:
+        return picture.getexif().get(_ORIENTATION_TAG, 1) != 1
+    except Exception as error:  # damaged tags fail in many ways, SyntaxError among them
+        raise ValueError(
+            f"{where}: its EXIF tags are damaged ({error}), so which side is up is not known. "
+            "Save the picture upright and without them."
+        ) from error
+
+
 def _check_picture(picture: Image.Image, *, content: bytes, where: str) -> None:
     columns, rows = picture.size
     if min(rows, columns) < MIN_SIDE_PIXELS:
@@ -162,11 +173,13 @@ def _check_picture(picture: Image.Image, *, content: bytes, where: str) -> None:
         raise ValueError(
             f"{where}: the file holds several pictures; expected one. Save each frame as its own."
         )
-    is_deep_colour = content[:8] == _PNG_SIGNATURE and content[24] == 16
-    if is_deep_colour and picture.mode not in _DEEP_MODES:
+    bits = content[24] if content[:8] == _PNG_SIGNATURE else 8
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        bits = max(picture.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,)))
+    if bits > 8 and picture.mode not in _DEEP_MODES:
         raise ValueError(
-            f"{where}: a 16-bit PNG with colour or alpha channels is not supported; expected "
-            "16-bit grey, or 8 bits. Convert it."
+            f"{where}: a {bits}-bit picture with colour or alpha channels is not supported; "
+            "expected 16-bit grey, or 8 bits. Convert it."
         )
 
 

@@ -64,6 +64,22 @@ def test_a_turned_photograph_is_stored_upright(noise, tmp_path):
     assert np.array_equal(decode_image(image.encoded.content, where=""), image.pixels)
 
 
+def test_a_turned_picture_of_16_bits_is_stored_upright(noise, tmp_path):
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    Image.fromarray(noise.astype(np.uint16) * 100).save(tmp_path / "a.png", exif=exif)
+    Image.fromarray(noise.astype(np.uint16) * 100).save(tmp_path / "plain.png")
+    expected = np.rot90(read_image(tmp_path / "plain.png").pixels, -1)
+    assert np.array_equal(read_image(tmp_path / "a.png").pixels, expected)
+
+
+def test_a_picture_with_damaged_tags_is_refused_with_its_name(noise, tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(noise).save(path, exif=b"Exif\0\0no tags at all", dpi=(72, 72))
+    with pytest.raises(ValueError, match=r"a.jpg: its EXIF tags are damaged"):
+        read_image(path)
+
+
 def test_a_16_bit_picture_is_windowed_and_the_window_recorded(tmp_path):
     values = np.linspace(1000, 3000, 600).reshape(20, 30).astype(np.uint16)
     values[0, 0] = 65535
@@ -153,7 +169,19 @@ def test_16_bits_with_colour_are_refused_rather_than_cut(tmp_path):
     buffer = io.BytesIO()
     Image.fromarray(np.zeros((8, 16, 3), np.uint8)).save(buffer, format="PNG")
     path.write_bytes(deepen_png(buffer.getvalue()))
-    with pytest.raises(ValueError, match=r"deep.png: a 16-bit PNG with colour.*Convert it"):
+    with pytest.raises(ValueError, match=r"deep.png: a 16-bit picture with colour.*Convert it"):
+        read_image(path)
+
+
+def test_a_tiff_of_16_bits_with_colour_is_refused_too(tmp_path):
+    tags = [(256, 8), (257, 8), (258, 122), (259, 1), (262, 2), (273, 128), (277, 3), (278, 8)]
+    entries = [struct.pack("<HHII", tag, 3, 3 if tag == 258 else 1, value) for tag, value in tags]
+    entries.append(struct.pack("<HHII", 279, 3, 1, 8 * 8 * 6))
+    folder = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    bits = struct.pack("<HHH", 16, 16, 16)
+    path = tmp_path / "deep.tif"
+    path.write_bytes(b"II*\0" + struct.pack("<I", 8) + folder + bits + bytes(8 * 8 * 6))
+    with pytest.raises(ValueError, match=r"deep.tif: a 16-bit picture with colour"):
         read_image(path)
 
 

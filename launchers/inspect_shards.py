@@ -19,13 +19,16 @@ from shards import (
 def inspect(config: InspectConfig) -> None:
     """Show what a corpus holds: a table, and a sheet of pictures with outlined masks."""
     console = Console()
-    for url in corpus_urls(config.url):
+    urls = corpus_urls(config.url)
+    for url in urls:
         corpus = open_corpus(url)
         survey = survey_corpus(corpus, max_samples=config.max_scanned_samples)
         console.print(draw_tables(corpus, survey=survey))
         if config.sheet is None:
             continue
-        path = _sheet_path(config, split=corpus.manifest.split)
+        path = Path(config.sheet)
+        if urls != [config.url]:  # a build of several corpora gets one for each split
+            path = path.with_stem(f"{path.stem}-{corpus.manifest.split}")
         path.parent.mkdir(parents=True, exist_ok=True)
         draw_contact_sheet(
             corpus,
@@ -34,15 +37,6 @@ def inspect(config: InspectConfig) -> None:
             tile_pixels=config.tile_pixels,
         ).save(path)
         console.print(f"contact sheet: {path}", markup=False, soft_wrap=True)
-
-
-def _sheet_path(config: InspectConfig, *, split: str) -> Path:
-    """Return the sheet's file; a build of several corpora gets one for each split."""
-    path = Path(config.sheet or "")
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"sheet={config.sheet}: expected the name of a PNG file.")
-    is_build = corpus_urls(config.url) != [config.url]
-    return path.with_stem(f"{path.stem}-{split}") if is_build else path
 
 
 def main() -> int:

@@ -147,6 +147,8 @@ class InspectConfig:
         for name in ("num_pictures", "num_columns", "tile_pixels", "max_scanned_samples"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if self.sheet is not None and not self.sheet.lower().endswith(".png"):
+            raise ValueError(f"sheet={self.sheet}: expected the name of a PNG file.")
 
 
 @dataclass(kw_only=True)

@@ -68,7 +68,7 @@ def validate_corpus(url: str) -> list[Finding]:
         findings += tally.findings
         subjects[corpus_url] = tally.known_subjects
         if fields is not None and manifest is not None:
-            expected = fields["splits"].get(manifest.split)
+            expected = fields["splits"][corpus_url.rsplit("/", maxsplit=1)[-1]]
             if manifest.content_hash != expected:
                 what = f"content hash {manifest.content_hash}, corpus.json says {expected}"
                 findings.append(Finding(where=corpus_url, what=what))

@@ -86,6 +86,14 @@ def test_a_corpus_of_another_build_is_a_finding(tmp_path):
     assert "corpus.json says" in what_is_wrong(tmp_path / "out")
 
 
+def test_two_splits_that_changed_places_are_a_finding(tmp_path):
+    out = build_phantom(tmp_path / "out")
+    (out / "train").rename(out / "aside")
+    (out / "test").rename(out / "train")
+    (out / "aside").rename(out / "test")
+    assert what_is_wrong(out).count("corpus.json says") == 2
+
+
 def test_a_subject_in_two_splits_is_a_finding(tmp_path):
     hashes = {}
     for split in ("train", "test"):

@@ -38,7 +38,10 @@ def build_segmenter(name: str, **overrides: Option) -> Segmenter:
     for key in overrides:
         if key not in known:
             raise ValueError(f"Preset {name} has no option {key!r}{_nearest(key, known)}")
-    return _build(replace(preset, **_with_tuples(overrides)))
+    values = _with_tuples(overrides)
+    for key, value in values.items():
+        _check_kind(key, value=value, like=getattr(preset, key))
+    return _build(replace(preset, **values))
 
 
 def architecture_to_dict(segmenter: Segmenter, *, preset: str | None = None) -> dict[str, Any]:
@@ -85,6 +88,17 @@ def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
     }
+
+
+def _check_kind(key: str, *, value: object, like: object) -> None:
+    """Refuse a value of another type than the preset's, such as a word instead of a number."""
+    is_whole_for_real = type(like) is float and type(value) is int
+    if type(value) is not type(like) and not is_whole_for_real:
+        expected = "a list" if isinstance(like, tuple) else f"a value like {like!r}"
+        raise ValueError(f"model.{key} is {value!r}; expected {expected}.")
+    if isinstance(value, tuple) and isinstance(like, tuple):
+        for item in value:
+            _check_kind(key, value=item, like=like[0])
 
 
 def _nearest(word: str, choices: Mapping[str, Any] | set[str]) -> str:

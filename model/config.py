@@ -3,7 +3,7 @@
 No torch here: launchers read these classes for `--help`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 Fit = Literal["squash", "letterbox"]
@@ -67,7 +67,8 @@ class SamArchitecture:
     def __post_init__(self) -> None:
         if self.fit not in ("squash", "letterbox"):
             raise ValueError(f"model.fit is {self.fit!r}; expected squash or letterbox.")
-        if self.input_size <= 0 or self.input_size % self.patch_stride:
+        _refuse_what_is_not_positive(self, but={"window_size"})
+        if self.input_size % self.patch_stride:
             raise ValueError(
                 f"model.input_size is {self.input_size}; it must be a positive multiple of "
                 f"model.patch_stride ({self.patch_stride})."
@@ -162,6 +163,15 @@ class UnetArchitecture:
 
 
 Architecture = SamArchitecture | UnetArchitecture
+
+
+def _refuse_what_is_not_positive(architecture: SamArchitecture, *, but: set[str]) -> None:
+    """Refuse numbers of 0 and below; those named in `but` may be 0."""
+    for item in fields(architecture):
+        value = getattr(architecture, item.name)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if is_number and (value < 0 or (value == 0 and item.name not in but)):
+            raise ValueError(f"model.{item.name} is {value}; it must be positive.")
 
 
 @dataclass(kw_only=True)

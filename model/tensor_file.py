@@ -108,7 +108,7 @@ def _read_pickled(path: Path) -> object:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
         raise ValueError(_refusal_of_pickle(path, reason=str(error), start=start)) from error
-    except (RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # damaged bytes fail in any way: KeyError, IndexError, struct.error
         raise ValueError(
             f"{path}: cannot be read as a PyTorch file ({_first_line(error)}). It is damaged, cut "
             "short or of another kind: download it again, or save it as a state dict."

@@ -82,6 +82,10 @@ def test_a_wrong_path_an_empty_file_and_a_web_page_each_say_what_they_are(tmp_pa
     empty.touch()
     with pytest.raises(ValueError, match=r"empty\.pth: the file is empty"):
         load_weights(segmenter, empty)
+    note = tmp_path / "note.pth"
+    note.write_text("https://example.org/weights.pth")
+    with pytest.raises(ValueError, match=r"note\.pth: cannot be read as a PyTorch file"):
+        load_weights(segmenter, note)
     page = tmp_path / "page.pth"
     page.write_text("<!DOCTYPE html><html>404</html>")
     with pytest.raises(ValueError, match=r"page\.pth: not a file of tensors, it starts with"):

@@ -61,7 +61,10 @@ def measure(segmenter: SamusSegmenter, *, repeats: int) -> list[Measurement]:
         for num_masks in (1, 3):
             prompts = clicks(segmenter, image_index=[0] * num_masks)
             label = f"{str(dtype).removeprefix('torch.')}, {num_masks} mask(s)"
-            with torch.no_grad(), torch.autocast("cpu", dtype=dtype, enabled=aim > 2):
+            with (
+                torch.no_grad(),
+                torch.autocast("cpu", dtype=dtype, enabled=dtype is torch.bfloat16),
+            ):
                 seconds = fastest_seconds(
                     {
                         f"published, {label}": lambda given=prompts: published(images, given),

@@ -7,6 +7,7 @@ nothing that a kernel computes twice counts. Written without a GPU at hand: see 
 for whether it has been run since.
 """
 
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -79,7 +80,8 @@ def _seconds(job: Callable[[], None], *, num_steps: int) -> float:
 
 
 def _peak_teraflops(name: str) -> float | None:
-    return next((peak for word, peak in PEAK_TERAFLOPS.items() if word in name.split()), None)
+    words = re.split(r"[\s-]+", name)  # as in "NVIDIA A100-SXM4-80GB"
+    return next((peak for word, peak in PEAK_TERAFLOPS.items() if word in words), None)
 
 
 def main(words: list[str]) -> None:

@@ -15,8 +15,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from model import MaskPrediction as Prediction
-from model import ObjectiveConfig, Prompts, SamusSegmenter, freeze, object_losses
+from model import (
+    MaskPrediction,
+    ObjectiveConfig,
+    Prompts,
+    SamusSegmenter,
+    freeze,
+    object_losses,
+)
 
 from .forward import build, clicks, fastest_seconds
 from .published_formulation import PublishedFormulation
@@ -37,7 +43,7 @@ def step(
     logits = predict(images, prompts).float()
     targets = (images.index_select(0, prompts.image_index)[:, 0] > 0.5).float()
     terms = object_losses(
-        Prediction(low_resolution_logits=logits), targets=targets, config=ObjectiveConfig()
+        MaskPrediction(low_resolution_logits=logits), targets=targets, config=ObjectiveConfig()
     )
     terms["total"].mean().backward()
 

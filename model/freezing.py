@@ -75,8 +75,7 @@ def is_plug(module: nn.Module) -> bool:
 def _leave_out_unused(
     decoder: MaskDecoder, *, uses_predicted_iou: bool, uses_candidates: bool
 ) -> None:
-    if not uses_predicted_iou:
-        decoder.iou_prediction_head.requires_grad_(False)
+    decoder.iou_prediction_head.requires_grad_(uses_predicted_iou)
     for index, readout in enumerate(decoder.output_hypernetworks_mlps):
         if (index > 0) != uses_candidates:
             readout.requires_grad_(False)

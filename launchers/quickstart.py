@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from launchers.command_line import run_command
-from pipeline.run_status import STATUS, read_status
 
 LAUNCHERS = Path(__file__).resolve().parent
 MODEL_NAME = "samus-quickstart"
@@ -30,7 +29,7 @@ class QuickstartConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One command of the chain, and the file whose presence says that it is done."""
+    """One command of the chain, and a file that it makes."""
 
     title: str
     words: Sequence[str]
@@ -44,8 +43,9 @@ def quickstart(config: QuickstartConfig) -> int:
     """Build shards, pretrain, evaluate, export, register and predict on simulated ultrasound."""
     folder = Path(config.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for step in plan_steps(folder):
-        if not _run(step, folder=folder):
+    steps = plan_steps(folder)
+    for number, step in enumerate(steps, start=1):
+        if not run_step(step, folder=folder, later=steps[number:]):
             return 1
     _show_where_things_lie(folder)
     return 0
@@ -73,7 +73,7 @@ def plan_steps(folder: Path) -> list[Step]:
                 f"data.validation={corpus / 'validation'}",
                 f"run.root={runs}",
             ],
-            proof=run / STATUS,
+            proof=run / "checkpoints" / "BEST",
         ),
         Step(
             title="evaluation",
@@ -91,6 +91,7 @@ def plan_steps(folder: Path) -> list[Step]:
                 f"checkpoint={run}",
                 f"data={corpus / 'test'}",
                 f"output={deployable}",
+                "overwrite=true",
                 f"register_as={MODEL_NAME}",
                 f"tracking_uri={tracking}",
             ],
@@ -115,19 +116,24 @@ def _script(name: str) -> str:
     return str(_shortest(LAUNCHERS / name))
 
 
-def is_done(step: Step) -> bool:
-    """Tell whether a step's proof is there; a run that was interrupted has not proved anything."""
-    if step.proof.name != STATUS:
-        return step.proof.exists()
-    status = read_status(step.proof.parent)
-    return status is not None and status.state == "finished"
+def is_done(step: Step, *, folder: Path) -> bool:
+    """Tell whether a step ended well before, and what it made is still there."""
+    return step.proof.exists() and _mark(step, folder=folder).exists()
 
 
-def _run(step: Step, *, folder: Path) -> bool:
-    """Run a step unless its proof is there, and tell whether it went well."""
-    if is_done(step):
+def run_step(step: Step, *, folder: Path, later: Sequence[Step]) -> bool:
+    """Run a step unless it is done, and tell whether it went well.
+
+    Args:
+        step: One of `plan_steps`.
+        folder: Of the quick start.
+        later: The steps behind it; what they made is out of date once this one runs.
+    """
+    if is_done(step, folder=folder):
         _logger.info("%s: %s is there and is used again", step.title, step.proof)
         return True
+    for one in (step, *later):
+        _mark(one, folder=folder).unlink(missing_ok=True)
     words = [*step.words]
     if step.needs_example:
         words.append(_write_example(folder))
@@ -135,7 +141,14 @@ def _run(step: Step, *, folder: Path) -> bool:
     code = subprocess.run(_with_interpreter(words), check=False).returncode
     if code:
         _logger.error("%s ended with exit code %d; what is done stays done", step.title, code)
-    return code == 0
+        return False
+    _mark(step, folder=folder).parent.mkdir(exist_ok=True)
+    _mark(step, folder=folder).touch()
+    return True
+
+
+def _mark(step: Step, *, folder: Path) -> Path:
+    return folder / "done" / step.title.replace(" ", "-")
 
 
 def _with_interpreter(words: Sequence[str]) -> list[str]:

@@ -14,6 +14,9 @@ from .framing import Framing
 from .image_encoder import ImageEncoder
 from .prompts import ImageFeatures, MaskPrediction, Prompts
 
+LUMA_WEIGHTS = (0.299, 0.587, 0.114)
+"""Share of red, green and blue in the brightness of a picture."""
+
 
 class Segmenter(nn.Module):
     """Images in [0, 1] to mask logits."""
@@ -74,7 +77,11 @@ class Segmenter(nn.Module):
     def _as_three_channels(
         self, images: Shaped[Tensor, "image channel row column"]
     ) -> Float[Tensor, "image 3 row column"]:
-        """Refuse what was not framed, and repeat grey to three channels."""
+        """Refuse what was not framed; return brightness alone, three times over.
+
+        Every model here is made for grey ultrasound, so a colour picture counts by its luma
+        (ITU-R BT.601): alike in training, evaluation and export, however many channels come in.
+        """
         side = self.architecture.input_size
         if not images.is_floating_point():
             raise ValueError(
@@ -85,4 +92,7 @@ class Segmenter(nn.Module):
                 f"Images have shape {tuple(images.shape)}; expected 1 or 3 channels of "
                 f"{side} x {side} pixels. Frame them first with segmenter.framing.frame."
             )
+        if images.shape[1] == 3:
+            weights = images.new_tensor(LUMA_WEIGHTS)[:, None, None]
+            images = (images * weights).sum(dim=1, keepdim=True)
         return images.expand(-1, 3, -1, -1)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .config import BootstrapOptions, EvaluateConfig, ScoringOptions
     from .deployable import ExportedDeployable, HeldOut, ModelOrigin, export_deployable
     from .deployable_config import ExportConfig, GateConfig, PredictConfig
-    from .deployable_folder import check_destination
+    from .deployable_folder import WEIGHTS_FOLDER, check_destination
     from .deployable_predictor import DeployablePredictor
     from .evaluate import EvaluationOptions, evaluate_corpus, plan_questions
     from .evaluation_job import EvaluationResult, run_evaluation
@@ -75,11 +75,13 @@ _MODULE_OF_NAME = {
     "summarise": "summary",
     "summarise_each": "summary",
     "write_records": "records",
+    "WEIGHTS_FOLDER": "deployable_folder",
 }
 
 __all__ = [
     "AUTOMATIC_PROTOCOL",
     "PROTOCOLS",
+    "WEIGHTS_FOLDER",
     "BootstrapOptions",
     "DeployablePredictor",
     "EvaluateConfig",

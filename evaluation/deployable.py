@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model import Segmenter, architecture_to_dict
+from model import Segmenter, architecture_to_dict, write_flattened
 from shards import Corpus, ManifestSource
 
 from .deployable_config import GateConfig
@@ -16,6 +16,7 @@ from .deployable_folder import (
     EVALUATION_FILE,
     MODEL_CARD_FILE,
     PREPROCESSING_FILE,
+    WEIGHTS_FOLDER,
     check_destination,
     new_deployable,
     opened_bytes,
@@ -78,6 +79,7 @@ def export_deployable(
     origin: ModelOrigin,
     held_out: HeldOut,
     overwrite: bool = False,
+    include_weights: bool = True,
 ) -> ExportedDeployable:
     """Write a deployable folder, unless the graphs fail the gate.
 
@@ -87,6 +89,8 @@ def export_deployable(
         origin: For the model card.
         held_out: What the graphs are compared with torch and with the references on.
         overwrite: Replace a deployable of that name.
+        include_weights: Also write `weights/`, a checkpoint to train on from; `predict.py` never
+            opens it.
 
     Raises:
         FileExistsError: The folder exists.
@@ -122,6 +126,8 @@ def export_deployable(
         )
         (partial / MODEL_CARD_FILE).write_text(model_card(facts), encoding="utf-8")
         size = opened_bytes(partial)
+        if include_weights:
+            write_flattened(segmenter, partial / WEIGHTS_FOLDER)
     _logger.info("%s: %.1f MB, mean Dice %.4f", folder, size / 1e6, parity.mean_dice)
     return ExportedDeployable(
         folder=folder, records=records, summary=summary, parity=parity, opened_bytes=size

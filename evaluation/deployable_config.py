@@ -44,6 +44,9 @@ class ExportConfig:
     overwrite: bool = False
     """Replace a deployable that is there already."""
 
+    include_weights: bool = True
+    """Also write `weights/`, a checkpoint for `initialize_from=`; a prediction never opens it."""
+
     training_data: list[str] = field(default_factory=list)
     """URLs of the corpora the model was trained on, for the model card; empty asks the run."""
 

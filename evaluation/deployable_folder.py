@@ -12,6 +12,7 @@ from typing import Any
 
 PREPROCESSING_FILE = "preprocessing.json"
 CHECKSUMS_FILE = "checksums.json"
+WEIGHTS_FOLDER = "weights"
 EVALUATION_FILE = "evaluation.json"
 MODEL_CARD_FILE = "model_card.md"
 PREDICT_FILE = "predict.py"

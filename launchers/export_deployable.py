@@ -47,6 +47,7 @@ def export(config: ExportConfig) -> None:
         ),
         held_out=HeldOut(corpus=corpus, protocol=config.protocol, gate=config.gate),
         overwrite=config.overwrite,
+        include_weights=config.include_weights,
     )
     _report(exported)
     if config.register_as is not None:

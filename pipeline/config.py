@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import MISSING
@@ -280,6 +281,10 @@ class TrackingConfig:
 
     experiment: str = "pretraining"
     """MLflow experiment that holds the run."""
+
+    def address(self, root: Path) -> str:
+        """Return the tracking server or database of the runs in the folder `root`."""
+        return self.uri or f"sqlite:///{root.resolve() / 'mlflow.db'}"
 
 
 @dataclass(kw_only=True)

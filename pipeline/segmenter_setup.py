@@ -1,13 +1,17 @@
 """The segmenter of a run: built, loaded with what it starts from, frozen as it has to be."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from evaluation import WEIGHTS_FOLDER, pull_deployable
 from model import (
     PRESETS,
     BaseFile,
@@ -102,19 +106,24 @@ def prepare_segmenter(config: PretrainConfig, *, categories: tuple[str, ...]) ->
     )
 
 
-def initialize_segmenter(prepared: PreparedSegmenter, *, source: str) -> None:
+def initialize_segmenter(prepared: PreparedSegmenter, *, source: str, registry: str) -> None:
     """Load `initialize_from=` over the first weights; the optimizer stays fresh.
+
+    Args:
+        prepared: Its weights are changed in place.
+        source: A run, a checkpoint, a published file, or `models:/NAME@ALIAS`.
+        registry: MLflow server or database that names of models are looked up in.
 
     Raises:
         ValueError: The weights do not fit, or differ from the base where it is frozen.
     """
-    path = _download(source) if source.startswith(REGISTRY_SCHEME) else Path(source)
     frozen = {
         name: parameter.detach().clone()
         for name, parameter in prepared.segmenter.named_parameters()
         if prepared.base is not None and name not in prepared.saved_names
     }
-    load_weights(prepared.segmenter, path)
+    with _weights_of(source, registry=registry) as path:
+        load_weights(prepared.segmenter, path)
     present = dict(prepared.segmenter.named_parameters())
     changed = [name for name, value in frozen.items() if not torch.equal(value, present[name])]
     if changed:
@@ -142,15 +151,17 @@ def _overrides(config: PretrainConfig, *, categories: tuple[str, ...]) -> dict[s
     return overrides
 
 
-def _download(uri: str) -> Path:
-    """Fetch a registered model and return the folder that holds its weights."""
-    from mlflow.artifacts import download_artifacts  # noqa: PLC0415 -- takes seconds
-
-    folder = Path(download_artifacts(uri))
-    found = sorted(folder.rglob(WEIGHTS))
-    if not found:
-        raise ValueError(
-            f"initialize_from={uri}: the registered model holds no {WEIGHTS}, so it was exported "
-            "without its weights. Start from its run folder instead."
-        )
-    return found[0].parent
+@contextmanager
+def _weights_of(source: str, *, registry: str) -> Iterator[Path]:
+    """Yield where the weights lie; a registered model's are fetched for as long as that takes."""
+    if not source.startswith(REGISTRY_SCHEME):
+        yield Path(source)
+        return
+    with TemporaryDirectory() as scratch:
+        folder = pull_deployable(source, tracking_uri=registry, destination=Path(scratch))
+        if not (folder / WEIGHTS_FOLDER).is_dir():
+            raise ValueError(
+                f"initialize_from={source}: that version was exported with include_weights=false, "
+                "so there is nothing to train on from. Start from its run folder instead."
+            )
+        yield folder / WEIGHTS_FOLDER

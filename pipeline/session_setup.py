@@ -2,6 +2,7 @@
 
 import json
 import logging
+from pathlib import Path
 
 from model import Segmenter
 from shards import num_micro_batches
@@ -50,7 +51,11 @@ def open_session(
     else:
         state = RunState(identity=identity)
         if config.initialize_from is not None:
-            initialize_segmenter(prepared, source=config.initialize_from)
+            initialize_segmenter(
+                prepared,
+                source=config.initialize_from,
+                registry=config.tracking.address(Path(config.run.root)),
+            )
 
     step_module = TrainingStep(
         prepared.segmenter,

@@ -61,7 +61,7 @@ class Tracker:
     @property
     def uri(self) -> str:
         """Tracking server or database."""
-        return self._config.uri or f"sqlite:///{self._root / 'mlflow.db'}"
+        return self._config.address(self._root)
 
     def start(
         self,

@@ -21,7 +21,7 @@ from evaluation.deployable import check_gate
 from evaluation.deployable_predict import Prompt, Segmenter
 from evaluation.onnx_export import export_graphs
 from evaluation.parity import parity_of_rows
-from model import Prompts, build_segmenter
+from model import Prompts, build_segmenter, load_segmenter
 from shards import open_corpus
 from tests.support.corpora import write_toy_corpus
 from tests.support.evaluation_records import make_record
@@ -71,7 +71,11 @@ def test_the_folder_holds_all_that_was_promised(exported):
         "predict.py",
         "preprocessing.json",
         "requirements.txt",
+        "weights",
     }
+    trained_on_from = load_segmenter(exported.folder / "weights").state_dict()
+    expected = small_segmenter().state_dict()
+    assert all(torch.equal(trained_on_from[name], expected[name]) for name in expected)
     evaluation = json.loads((exported.folder / "evaluation.json").read_text())
     assert evaluation["parity"] == dataclasses.asdict(exported.parity)
     assert evaluation["summary"]["overall"]["num_rows"] == 6

@@ -97,7 +97,8 @@ class DataConfig:
     """Images that one rank holds at once. Accumulation follows from it; it may change on resume."""
 
     licences: list[str] | None = None
-    """Licences to train under; sources under other terms are left out. null takes all."""
+    """Licences to train under; sources under other terms are left out. null takes all. Held-out
+    images teach nothing, so `data.validation` is scored whole."""
 
     shards_per_block: int = 8
     """Shards that are shuffled together, and so held open together, by each worker."""

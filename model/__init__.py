@@ -14,6 +14,12 @@ if TYPE_CHECKING:
         build_segmenter,
     )
     from .checkpoint_folder import (
+        ARCHITECTURE,
+        AVERAGED_WEIGHTS,
+        BEST,
+        COMPLETE,
+        STEP_FOLDER,
+        WEIGHTS,
         BaseFile,
         find_checkpoint,
         verify_complete,
@@ -42,6 +48,12 @@ if TYPE_CHECKING:
     from .weights_report import WeightsReport
 
 _MODULE_OF_NAME = {
+    "ARCHITECTURE": "checkpoint_folder",
+    "AVERAGED_WEIGHTS": "checkpoint_folder",
+    "BEST": "checkpoint_folder",
+    "COMPLETE": "checkpoint_folder",
+    "STEP_FOLDER": "checkpoint_folder",
+    "WEIGHTS": "checkpoint_folder",
     "Architecture": "config",
     "BaseFile": "checkpoint_folder",
     "Framing": "framing",
@@ -78,7 +90,13 @@ _MODULE_OF_NAME = {
 }
 
 __all__ = [
+    "ARCHITECTURE",
+    "AVERAGED_WEIGHTS",
+    "BEST",
+    "COMPLETE",
     "PRESETS",
+    "STEP_FOLDER",
+    "WEIGHTS",
     "Architecture",
     "BaseFile",
     "Framing",

@@ -7,7 +7,6 @@ interrupts it, the checkpoints before it stay as they were.
 import errno
 import json
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,18 +16,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from model import BaseFile, write_base_record, write_complete_marker
+from model import (
+    ARCHITECTURE,
+    AVERAGED_WEIGHTS,
+    BEST,
+    COMPLETE,
+    STEP_FOLDER,
+    WEIGHTS,
+    BaseFile,
+    write_base_record,
+    write_complete_marker,
+)
 
 from .run_state import RunState
 
-_STEP_FOLDER = re.compile(r"step-(\d{8,})")
-
-ARCHITECTURE = "architecture.json"
-WEIGHTS = "weights.safetensors"
 OPTIMIZER = "optimizer.safetensors"
-AVERAGE = "ema.safetensors"
-BEST = "BEST"
-COMPLETE = "COMPLETE"
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """A full disk, a used-up quota, a limit on the size of files."""
@@ -65,7 +67,7 @@ def write_checkpoint(
         _write_tensors(aside / WEIGHTS, weights)
         _write_tensors(aside / OPTIMIZER, optimizer)
         if average is not None:
-            _write_tensors(aside / AVERAGE, average)
+            _write_tensors(aside / AVERAGED_WEIGHTS, average)
         if base is not None:
             write_base_record(aside, base=base)
         state.write(aside)
@@ -89,7 +91,7 @@ def step_folder(checkpoints: Path, *, step: int) -> Path:
 
 def step_folders(checkpoints: Path) -> list[Path]:
     """Return the folders of checkpoints, whole or not, oldest first."""
-    folders = [path for path in checkpoints.iterdir() if _STEP_FOLDER.fullmatch(path.name)]
+    folders = [path for path in checkpoints.iterdir() if STEP_FOLDER.fullmatch(path.name)]
     return sorted(folders, key=lambda path: int(path.name.removeprefix("step-")))
 
 

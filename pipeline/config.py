@@ -100,7 +100,7 @@ class DataConfig:
     """Licences to train under; sources under other terms are left out. null takes all. Held-out
     images teach nothing, so `data.validation` is scored whole."""
 
-    shards_per_block: int = 8
+    shards_per_block: int = 16
     """Shards that are shuffled together, and so held open together, by each worker."""
 
     num_workers: int = 2

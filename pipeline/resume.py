@@ -3,9 +3,9 @@
 import logging
 from pathlib import Path
 
-from model import verify_complete
+from model import COMPLETE, verify_complete
 
-from .checkpoint import COMPLETE, step_folders
+from .checkpoint import step_folders
 from .run_state import RunIdentity, RunState, read_run_state
 
 _logger = logging.getLogger(__name__)

@@ -14,6 +14,7 @@ from torch import Tensor
 from evaluation import WEIGHTS_FOLDER, pull_deployable
 from model import (
     PRESETS,
+    WEIGHTS,
     BaseFile,
     Segmenter,
     UnetArchitecture,
@@ -24,7 +25,7 @@ from model import (
     tensors_to_store,
 )
 
-from .checkpoint import WEIGHTS, read_tensors
+from .checkpoint import read_tensors
 from .config import PretrainConfig
 from .seeding import seed_first_weights
 

@@ -4,12 +4,12 @@ import json
 import logging
 from pathlib import Path
 
-from model import Segmenter
+from model import AVERAGED_WEIGHTS, Segmenter
 from shards import num_micro_batches
 from shards.sample_stream import StreamLoader
 
 from .batches import TrainingBatch, make_training_loader
-from .checkpoint import AVERAGE, OPTIMIZER, read_tensors
+from .checkpoint import OPTIMIZER, read_tensors
 from .config import PretrainConfig
 from .ema import MovingAverage
 from .optimizer import build_optimizer, load_optimizer_state
@@ -70,8 +70,8 @@ def open_session(
     if checkpoint is not None:
         tensors = read_tensors(checkpoint / OPTIMIZER)
         load_optimizer_state(optimizer, prepared.segmenter, tensors=tensors)
-        if average is not None and (checkpoint / AVERAGE).is_file():
-            average.load(read_tensors(checkpoint / AVERAGE))
+        if average is not None and (checkpoint / AVERAGED_WEIGHTS).is_file():
+            average.load(read_tensors(checkpoint / AVERAGED_WEIGHTS))
     parts = SessionParts(
         data=data,
         prepared=prepared,

@@ -133,7 +133,7 @@ def test_accumulation_changes_on_resume_within_rounding(nano_corpora: Path, root
     [
         ("data.global_batch_size=8", "global_batch_size was 4, is 8"),
         ("run.seed=1", "seed was 0, is 1"),
-        ("data.shards_per_block=2", "shards_per_block was 8, is 2"),
+        ("data.shards_per_block=2", "shards_per_block was 16, is 2"),
         ("model.overrides.depth=3", "the architecture .* was .* is"),
     ],
 )

@@ -38,7 +38,7 @@ class BuildPlan:
 
     descriptions: tuple[SourceDescription, ...]
     samples: dict[str, list[PlannedSample]]
-    """Split -> its samples, in the order in which they are written."""
+    """Split that is asked for -> its samples, in the order in which they are written."""
 
     grouping_rule: str
     num_leaked_subjects: int
@@ -67,8 +67,7 @@ def build_corpora(config: BuildConfig) -> dict[str, Manifest]:
         for planned in itertools.chain(*plan.samples.values()):
             _read(planned, report=report)
         raise _refusal(config, report)
-    if not plan.samples.get("train"):
-        raise _refusal(config, report)
+    _check_not_empty({split: len(some) for split, some in plan.samples.items()}, config=config)
     finished = _finished_build(config, plan=plan)
     if finished is not None:
         _logger.info("%s holds this very build already; it is reused.", config.output)
@@ -98,6 +97,7 @@ def plan_build(config: BuildConfig, report: BuildReport) -> BuildPlan:
     """Ask the source for its samples and put each into a split, without reading a pixel."""
     source_plan = _source_plan(config, report)
     samples: dict[str, list[PlannedSample]] = {split: [] for split in SPLITS}
+    asked_for = {"train", *(source_plan.listed_splits if config.splits == "official" else ())}
     for planned in source_plan.samples:
         samples[_split_of(planned, config=config)].append(planned)
     for planned_of_split in samples.values():
@@ -108,7 +108,9 @@ def plan_build(config: BuildConfig, report: BuildReport) -> BuildPlan:
     split_rule = official if config.splits == "official" else drawn
     return BuildPlan(
         descriptions=source_plan.descriptions,
-        samples={split: planned for split, planned in samples.items() if planned},
+        samples={
+            split: planned for split, planned in samples.items() if planned or split in asked_for
+        },
         grouping_rule=f"{source_plan.grouping_rule}; split: {split_rule}",
         num_leaked_subjects=num_leaked,
         fingerprint=_fingerprint(config, source_plan=source_plan, samples=samples),
@@ -302,8 +304,9 @@ def _write_splits(
                     writer.write(sample)
             if report.num_problems <= config.max_skipped_samples:
                 manifests[split] = writer.finish()
-    if report.num_problems > config.max_skipped_samples or not manifests["train"].num_samples:
+    if report.num_problems > config.max_skipped_samples:
         raise _refusal(config, report)
+    _check_not_empty({split: one.num_samples for split, one in manifests.items()}, config=config)
     if not manifests["train"].num_objects:
         raise ValueError(
             f"source={config.source}: not one of {manifests['train'].num_samples} training images "
@@ -328,16 +331,21 @@ def _read(planned: PlannedSample, *, report: BuildReport) -> UltrasoundSample | 
     return sample
 
 
+def _check_not_empty(num_samples: dict[str, int], *, config: BuildConfig) -> None:
+    """Refuse a split whose samples are all broken: left out, it would be missed much later."""
+    for split, count in num_samples.items():
+        if not count:
+            raise ValueError(
+                f"source={config.source}: no image is left for the {split} split. "
+                "Check root and the split's lists."
+            )
+
+
 def _refusal(config: BuildConfig, report: BuildReport) -> ValueError:
-    if not report.refuses(max_skipped_samples=config.max_skipped_samples):
-        return ValueError(
-            f"source={config.source}: gives no image to train on. "
-            "Check root and the lists of the training split."
-        )
     return ValueError(
         f"the input has {report.num_problems} problems; max_skipped_samples="
-        f"{config.max_skipped_samples} leaves out at most so many broken samples, and never lets "
-        f"a leak pass. Nothing was built.\n"
+        f"{config.max_skipped_samples} leaves out at most so many broken samples, and lets neither "
+        f"a leak nor a list that cannot be used pass. Nothing was built.\n"
         f"{report.describe_problems()}"
     )
 

@@ -20,6 +20,15 @@ class Us30kConfig:
     test_lists: list[str] = field(default_factory=lambda: ["test"])
     """Lists that make the test corpus; empty for none."""
 
+    @property
+    def lists(self) -> dict[str, list[str]]:
+        """Split -> its lists."""
+        return {
+            "train": self.train_lists,
+            "validation": self.validation_lists,
+            "test": self.test_lists,
+        }
+
 
 @dataclass(kw_only=True)
 class PhantomConfig:

@@ -39,6 +39,9 @@ class SourcePlan:
     grouping_rule: str
     """How subjects are told from each other, in words, for `corpus.json`."""
 
+    listed_splits: frozenset[str] = frozenset()
+    """Splits for which the source has lists of its own: each must get a sample."""
+
 
 SourceFactory = Callable[[BuildConfig, BuildReport], SourcePlan]
 """A source: from its options to its plan. Problems go into the report, all of them."""

@@ -86,6 +86,7 @@ def plan_us30k(config: BuildConfig, report: BuildReport) -> SourcePlan:
         ),
         samples=tuple(samples),
         grouping_rule="; ".join(rules),
+        listed_splits=frozenset(split for split, names in config.us30k.lists.items() if names),
     )
 
 

@@ -81,12 +81,7 @@ def read_lists(
         report: Gets what is wrong with the lists.
     """
     images: dict[tuple[str, str, str], ListedImage] = {}
-    lists = {
-        "train": options.train_lists,
-        "validation": options.validation_lists,
-        "test": options.test_lists,
-    }
-    for split, names in lists.items():
+    for split, names in options.lists.items():
         for name in names:
             path = root / LIST_FOLDER / f"{name}.txt"
             for number, line in _read_lines(path, split=split, report=report):
@@ -101,19 +96,19 @@ def read_lists(
 
 
 def _read_lines(path: Path, *, split: str, report: BuildReport) -> list[tuple[int, str]]:
-    remedy = f"Restore it, or name other lists with us30k.{split}_lists=[...]."
+    """Return the numbered lines; without them a split would lack nobody knows how many images."""
     try:
         text = path.read_text(encoding="utf-8-sig")
+        lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
+        lines = [(number, line) for number, line in lines if line]
+        problem = "" if lines else "names no image"
     except OSError as error:
-        report.add(InputError(_NO_LIST, f"{path}: cannot be read ({error.strerror}). {remedy}"))
-        return []
+        lines, problem = [], f"cannot be read ({error.strerror})"
     except UnicodeDecodeError:
-        report.add(InputError(_NO_LIST, f"{path}: is no text in UTF-8. {remedy}"))
-        return []
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
-    lines = [(number, line) for number, line in lines if line]
-    if not lines:
-        report.add(InputError(_NO_LIST, f"{path}: names no image. {remedy}"))
+        lines, problem = [], "is no text in UTF-8"
+    if problem:
+        remedy = f"Restore it, or name other lists with us30k.{split}_lists=[...]."
+        report.add(InputError(_NO_LIST, f"{path}: {problem}. {remedy}"), is_obstacle=True)
     return lines
 
 

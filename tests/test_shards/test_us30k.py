@@ -216,14 +216,48 @@ def test_one_report_names_every_problem_with_file_and_remedy(tmp_path):
 
 def test_a_bounded_number_of_broken_samples_can_be_left_out(tmp_path):
     tree = break_everything(tmp_path / "raw")
-    manifests = build_corpora(tree.config(tmp_path / "out", max_skipped_samples=12))
+    # The lists themselves are whole: how much a lost one named nobody could tell (test below).
+    us30k = Us30kConfig(validation_lists=[], test_lists=[])
+    options = {"us30k": us30k, "max_skipped_samples": 10}
+    manifests = build_corpora(tree.config(tmp_path / "out", **options))
     assert sorted(samples_of(tmp_path / "out", "train")) == [
         "fetalhead-hc18__a-b",
         "fetalhead-hc18__good",
     ]
     assert set(manifests) == {"train"}
     skipped = json.loads((tmp_path / "out/corpus.json").read_text())["skipped"]
-    assert sum(skipped.values()) == 12
+    assert sum(skipped.values()) == 10
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "cannot be read"),
+        (b"\n", "names no image"),
+        (b"1/Head/\xff", r"is no text in UTF-8"),
+    ],
+)
+def test_a_list_that_cannot_be_used_is_no_broken_sample_to_leave_out(tmp_path, content, problem):
+    tree = make_us30k(tmp_path / "raw")
+    if content is not None:
+        (tree.lists / "train-more.txt").write_bytes(content)
+    us30k = Us30kConfig(train_lists=["train", "train-more"])
+    with pytest.raises(ValueError, match=rf"train-more.txt: {problem}.*us30k.train_lists"):
+        build_corpora(tree.config(tmp_path / "out", us30k=us30k, max_skipped_samples=99))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("damage", ["missing", "unreadable"])
+def test_a_listed_split_of_which_no_image_is_left_is_refused(tmp_path, damage):
+    tree = make_us30k(tmp_path / "raw")
+    image = tree.root / "FetalHead-HC18/img/002_HC.png"
+    if damage == "missing":
+        image.unlink()
+    else:
+        image.write_bytes(b"no picture")
+    with pytest.raises(ValueError, match="no image is left for the validation split"):
+        build_corpora(tree.config(tmp_path / "out", max_skipped_samples=5))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_report_spells_out_only_the_first_of_many(tmp_path):
@@ -248,7 +282,7 @@ def test_a_subject_in_two_splits_is_refused_or_reported(tmp_path):
 def test_leaving_out_broken_samples_never_lets_a_leak_pass(tmp_path):
     tree = make_us30k(tmp_path / "raw")
     tree.write_list("val", ["1/FetalHead-HC18/001_2HC"])
-    with pytest.raises(ValueError, match=r"1 problems.* never lets a leak pass"):
+    with pytest.raises(ValueError, match=r"1 problems.* lets neither a leak nor"):
         build_corpora(tree.config(tmp_path / "out", max_skipped_samples=5))
     assert not (tmp_path / "out").exists()
 

@@ -30,7 +30,6 @@ Number = int | float
 Picture = str | Path | np.ndarray | Image.Image
 
 FORMAT_NAME = "samuspretrain-deployable"
-
 FORMAT_VERSION = 1
 OLDEST_FORMAT_VERSION = 1
 """The version that is written and the one before it are read (there is none before 1)."""
@@ -109,6 +108,8 @@ class Segmenter:
         """
         prompt = Prompt(points=points, labels=labels, box=box)
         logits = self.logits(image, prompts=[prompt])
+        if not np.isfinite(logits).all():
+            raise ValueError(f"{self.folder} answers with NaN. Export another checkpoint.")
         return logits > self.preprocessing["threshold_logit"]
 
     def logits(self, image: Picture, *, prompts: Sequence[Prompt]) -> np.ndarray:

@@ -6,8 +6,8 @@ rows, and the caller joins them with `gather_records`.
 """
 
 import dataclasses
-import itertools
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -16,7 +16,7 @@ from shards import Corpus, UltrasoundSample
 
 from .config import DEFAULT_SCORING, ScoringOptions
 from .image_prompt import ImagePrompt
-from .predictor import Predictor
+from .predictor import Predictor, threshold_logits
 from .protocols import AUTOMATIC_PROTOCOL, object_generator, protocol_named
 from .records import WHOLE_CATEGORY, EvaluationRecord
 from .scoring import Question, score_answer
@@ -72,6 +72,7 @@ def evaluate_corpus(  # noqa: PLR0913 -- who asks whom about what; the rest is i
     rank: int = 0,
     num_ranks: int = 1,
     progress: bool = True,
+    before_batch: Callable[[], None] = lambda: None,
     options: EvaluationOptions = DEFAULT_OPTIONS,
 ) -> list[EvaluationRecord]:
     """Return one record for each object (or category) of this rank's share of the corpus.
@@ -84,11 +85,14 @@ def evaluate_corpus(  # noqa: PLR0913 -- who asks whom about what; the rest is i
         rank: Which share of the batches is measured here.
         num_ranks: How many shares there are.
         progress: Show a progress bar where the error stream is a terminal.
+        before_batch: Called before each batch, equally often on every rank, so that it may be
+            collective. What it raises ends the evaluation.
         options: Batch size, seed, choice of categories, tolerances.
 
     Raises:
         ValueError: The protocol does not fit the model, the model does not know a category, or the
             corpus holds nothing to ask about.
+        NonFiniteLogitsError: The model answers an image with NaN or infinity.
     """
     plan = plan_questions(
         predictor, corpus, protocol=protocol, model_name=model_name, options=options
@@ -103,6 +107,7 @@ def evaluate_corpus(  # noqa: PLR0913 -- who asks whom about what; the rest is i
     records: list[EvaluationRecord] = []
     with bar:
         for batch in batches:
+            before_batch()
             samples = [corpus.read_flat(index) for index in batch]
             questions = [
                 questions_about(sample, plan=plan, position=position)
@@ -198,20 +203,31 @@ def answer_questions(
     questions: Sequence[Sequence[Question]],
     plan: EvaluationPlan,
 ) -> list[list[np.ndarray]]:
-    """Return the bool mask of every question, in the order asked."""
+    """Return the bool mask of every question, in the order asked.
+
+    Raises:
+        NonFiniteLogitsError: The predictor answers an image with NaN or infinity.
+    """
     images = [sample.image for sample in samples]
     if plan.is_automatic:
-        rows = {category: row for row, category in enumerate(predictor.categories)}
         logits = predictor.predict_automatic(images)
-        return [
-            [of_image[rows[question.category]] > 0 for question in asked]
-            for of_image, asked in zip(logits, questions, strict=True)
+    else:
+        prompts = [
+            [draw_prompt(sample, question=question, seed=plan.seed) for question in asked]
+            for sample, asked in zip(samples, questions, strict=True)
         ]
-    prompts = [
-        [draw_prompt(sample, question=question, seed=plan.seed) for question in asked]
-        for sample, asked in zip(samples, questions, strict=True)
+        logits = predictor.predict(images, prompts)
+    masks = [
+        threshold_logits(of_image, image=sample.key, model=plan.model_name)
+        for of_image, sample in zip(logits, samples, strict=True)
     ]
-    return [list(of_image > 0) for of_image in predictor.predict(images, prompts)]
+    if not plan.is_automatic:
+        return [list(of_image) for of_image in masks]
+    rows = {category: row for row, category in enumerate(predictor.categories)}
+    return [
+        [of_image[rows[question.category]] for question in asked]
+        for of_image, asked in zip(masks, questions, strict=True)
+    ]
 
 
 def draw_prompt(sample: UltrasoundSample, *, question: Question, seed: int) -> ImagePrompt:
@@ -226,12 +242,13 @@ def draw_prompt(sample: UltrasoundSample, *, question: Question, seed: int) -> I
 def _batches_of_rank(
     num_samples: int, options: EvaluationOptions, *, rank: int, num_ranks: int
 ) -> Iterator[list[int]]:
-    """Yield every `num_ranks`-th batch of the corpus, beginning with this rank's first."""
+    """Yield this rank's batch of each round; in the last round some ranks have an empty one."""
     num_images = min(num_samples, options.max_images or num_samples)
     chosen = [index * num_samples // num_images for index in range(num_images)]
-    starts = range(0, num_images, options.images_per_batch)
-    for start in itertools.islice(starts, rank, None, num_ranks):
-        yield chosen[start : start + options.images_per_batch]
+    size = options.images_per_batch
+    for first in range(0, math.ceil(num_images / size), num_ranks):
+        start = (first + rank) * size
+        yield chosen[start : start + size]
 
 
 def _question_of_category(

@@ -10,7 +10,7 @@ from shards import Corpus, open_corpus
 from .config import EvaluateConfig
 from .deployable_folder import is_deployable
 from .evaluate import EvaluationOptions, evaluate_corpus
-from .predictor import Predictor
+from .predictor import NonFiniteLogitsError, Predictor
 from .protocols import AUTOMATIC_PROTOCOL
 from .records import EvaluationRecord, gather_records
 from .report import ReportContext, write_report
@@ -34,7 +34,8 @@ def run_evaluation(config: EvaluateConfig) -> EvaluationResult:
 
     Raises:
         FileNotFoundError: There is no such checkpoint or corpus.
-        ValueError: The checkpoint is damaged, or the corpora hold nothing that it can be asked.
+        ValueError: The checkpoint is damaged, or the corpora hold nothing that it can be asked,
+            or it answers with NaN or infinity.
     """
     place = _ModelPlace.of(config)
     corpora = [open_corpus(url) for url in config.urls]
@@ -46,13 +47,16 @@ def run_evaluation(config: EvaluateConfig) -> EvaluationResult:
         max_images=config.max_images,
         scoring=config.scoring,
     )
-    records = gather_records(
-        evaluate_corpus(
-            predictor, corpus, protocol=protocol, model_name=place.name, options=options
+    try:
+        records = gather_records(
+            evaluate_corpus(
+                predictor, corpus, protocol=protocol, model_name=place.name, options=options
+            )
+            for protocol in _protocols(config, predictor)
+            for corpus in corpora
         )
-        for protocol in _protocols(config, predictor)
-        for corpus in corpora
-    )
+    except NonFiniteLogitsError as error:
+        raise ValueError(f"checkpoint={place.folder}: {error}") from error
     _refuse_no_rows(records, corpora)
     asked = _protocols(config, predictor)
     summaries = sorted(

@@ -13,7 +13,7 @@ from .deployable_config import PredictConfig
 from .deployable_predict import Prompt, check_prompt, read_image
 from .image_prompt import ImagePrompt
 from .model_opening import opened_predictor
-from .predictor import Predictor
+from .predictor import Predictor, threshold_logits
 
 TINT = np.array([255.0, 200.0, 0.0])
 TINT_STRENGTH = 0.35
@@ -56,7 +56,11 @@ def segment_image_file(config: PredictConfig) -> list[SegmentedImage]:
     with opened_predictor(
         config.model, tracking_uri=config.tracking_uri, base=config.base
     ) as predictor:
-        masks = _answer(predictor, pixels, prompt=prompt, has_prompt=has_prompt)
+        logits = _answer(predictor, pixels, prompt=prompt, has_prompt=has_prompt)
+    masks = {
+        name: threshold_logits(answer, image=f"image={config.image}", model=f"model={config.model}")
+        for name, answer in logits.items()
+    }
     return [
         _write(pixels, mask, name=name, prompt=prompt, image=Path(config.image), folder=folder)
         for name, mask in masks.items()
@@ -106,7 +110,7 @@ def _pairs(points: Sequence[Sequence[float]]) -> Sequence[Sequence[float]]:
 def _answer(
     predictor: Predictor, pixels: np.ndarray, *, prompt: Prompt, has_prompt: bool
 ) -> dict[str, np.ndarray]:
-    """Return the mask of the prompt, or one mask a category, by name."""
+    """Return the logits of the prompt, or those of every category, by name."""
     if predictor.is_automatic:
         if has_prompt:
             raise ValueError(
@@ -114,7 +118,7 @@ def _answer(
                 f"points, labels and box. It knows {', '.join(predictor.categories)}."
             )
         logits = predictor.predict_automatic([pixels])[0]
-        return dict(zip(predictor.categories, logits > 0, strict=True))
+        return dict(zip(predictor.categories, logits, strict=True))
     check_prompt(prompt, (pixels.shape[0], pixels.shape[1]))
     labels = [1] * len(prompt.points) if prompt.labels is None else prompt.labels
     question = ImagePrompt(
@@ -122,7 +126,7 @@ def _answer(
         point_labels=tuple(labels),
         box=None if prompt.box is None else _corners(prompt.box),
     )
-    return {"mask": predictor.predict([pixels], [[question]])[0][0] > 0}
+    return {"mask": predictor.predict([pixels], [[question]])[0][0]}
 
 
 def _corners(box: Sequence[float]) -> tuple[float, float, float, float]:

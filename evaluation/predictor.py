@@ -35,3 +35,28 @@ class Predictor(Protocol):
     def predict_automatic(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return float logits "category row column" for each image."""
         ...
+
+
+class NonFiniteLogitsError(ValueError):
+    """A model answered with NaN or infinity, which thresholding would take for a miss or a hit."""
+
+
+def threshold_logits(logits: np.ndarray, *, image: str, model: str) -> np.ndarray:
+    """Return the bool masks of logits: cut once, at 0.
+
+    Args:
+        logits: What a predictor answers about one image.
+        image: What the image is called, for the error.
+        model: What the model is called, for the error.
+
+    Raises:
+        NonFiniteLogitsError: Some of the logits are no numbers to cut.
+    """
+    num_unusable = int(logits.size - np.isfinite(logits).sum())
+    if num_unusable:
+        raise NonFiniteLogitsError(
+            f"{image}: {num_unusable} of the {logits.size} logits that {model} answers with are "
+            "NaN or infinite, so there is no mask to take from them. Use precision=float32 if it "
+            "was not; else the weights are damaged: take another checkpoint."
+        )
+    return logits > 0

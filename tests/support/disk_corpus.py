@@ -27,8 +27,11 @@ class BrightnessPredictor:
     is_automatic = False
     categories = ()
 
-    def __init__(self, *, shift_rows: int = 0, finds_nothing: bool = False) -> None:
+    def __init__(
+        self, *, shift_rows: int = 0, finds_nothing: bool = False, first_logit: float | None = None
+    ) -> None:
         self.shift_rows = shift_rows
+        self.first_logit = first_logit
         self.finds_nothing = finds_nothing
         self.asked: list[ImagePrompt] = []
         self.num_images = 0
@@ -51,6 +54,8 @@ class BrightnessPredictor:
     def _logits(self, image: np.ndarray) -> np.ndarray:
         grey = image if image.ndim == 2 else image[..., 0]
         logits = np.roll(grey.astype(np.float32) - 120.0, self.shift_rows, axis=0)
+        if self.first_logit is not None:
+            logits[0, 0] = self.first_logit
         return np.full_like(logits, -1.0) if self.finds_nothing else logits
 
 
@@ -59,8 +64,8 @@ class AutomaticBrightnessPredictor(BrightnessPredictor):
 
     is_automatic = True
 
-    def __init__(self, *, categories: tuple[str, ...]) -> None:
-        super().__init__()
+    def __init__(self, *, categories: tuple[str, ...], first_logit: float | None = None) -> None:
+        super().__init__(first_logit=first_logit)
         self.categories = categories
 
     def predict_automatic(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -1,4 +1,5 @@
 import json
+import math
 import struct
 import subprocess
 import sys
@@ -83,6 +84,12 @@ def test_a_disc_comes_out_where_the_point_is(disc):
     assert (rows.mean(), columns.mean()) == pytest.approx((40, 120), abs=0.2)
     # A disc of 8 framed pixels, stretched to 100 / 64 rows and 200 / 64 columns.
     assert masks.sum() == pytest.approx(np.pi * 8**2 * (100 / 64) * (200 / 64), rel=0.03)
+
+
+def test_an_answer_that_is_not_finite_is_no_empty_mask(tmp_path):
+    segmenter = Segmenter(write_disc_deployable(tmp_path / "disc", radius=math.nan))
+    with pytest.raises(ValueError, match=r"disc answers with NaN\. Export another checkpoint"):
+        segmenter.segment(noise((100, 200)), points=[(120, 40)])
 
 
 def test_a_letterboxed_disc_stays_round(tmp_path):

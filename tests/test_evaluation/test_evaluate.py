@@ -198,3 +198,20 @@ def test_a_protocol_of_the_other_kind_is_refused(corpus, is_automatic):
 def test_an_unknown_protocol_is_refused(corpus):
     with pytest.raises(ValueError, match="no protocol 'guess'"):
         evaluate(BrightnessPredictor(), corpus, protocol="guess")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("is_automatic", [True, False])
+def test_an_answer_that_is_not_finite_is_refused_and_not_counted_as_a_miss(
+    tmp_path, is_automatic, value
+):
+    samples = [disk_sample("0", num_disks=0), disk_sample("1", shape=(40, 48))]
+    corpus = write_disk_corpus(tmp_path / "c", samples=samples[not is_automatic :])
+    predictor = (
+        AutomaticBrightnessPredictor(categories=(DISK,), first_logit=value)
+        if is_automatic
+        else BrightnessPredictor(first_logit=value)
+    )
+    key = "disks__0" if is_automatic else "disks__1"
+    with pytest.raises(ValueError, match=rf"{key}: 1 of the 1920 logits that bright answers with"):
+        evaluate(predictor, corpus)

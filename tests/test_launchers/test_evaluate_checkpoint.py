@@ -1,4 +1,5 @@
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -19,9 +20,11 @@ from tests.support.evaluation_records import make_record
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 
-def write_checkpoint(folder, preset="samus_tiny", **overrides):
+def write_checkpoint(folder, preset="samus_tiny", *, is_broken=False, **overrides):
     torch.manual_seed(0)
     segmenter = build_segmenter(preset, **overrides)
+    if is_broken:
+        next(segmenter.parameters()).detach().fill_(math.nan)
     folder.mkdir(parents=True)
     (folder / "architecture.json").write_text(json.dumps(architecture_to_dict(segmenter)))
     save_file(tensors_to_store(segmenter), folder / "weights.safetensors")
@@ -88,6 +91,16 @@ def test_several_corpora_are_evaluated_together(run, corpus, tmp_path):
     records = read_records(run / "report" / "records.parquet")
     assert {row.source for row in records} == {"disks", "others"}
     assert len({row.corpus_hash for row in records}) == 2
+
+
+def test_a_checkpoint_that_answers_with_nan_is_named_with_the_image(tmp_path, corpus, capsys):
+    checkpoint = write_checkpoint(tmp_path / "broken", is_broken=True)
+    output = tmp_path / "out"
+    assert command(f"checkpoint={checkpoint}", f"data={corpus}", f"output={output}") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f"checkpoint={checkpoint}: disks__0: " in error
+    assert "NaN or infinite" in error
+    assert not output.exists()
 
 
 @pytest.mark.slow

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -86,6 +88,15 @@ def test_a_damaged_model_is_refused(image, tmp_path, capsys):
     words = [f"model={folder}", f"image={image}", "points=[[1,2]]", f"output={tmp_path / 'out'}"]
     assert run(*words) == 2
     assert "encoder.onnx is damaged" in capsys.readouterr().err
+
+
+def test_an_answer_that_is_not_finite_gives_no_mask(image, tmp_path, capsys):
+    folder = write_disc_deployable(tmp_path / "disc", radius=math.nan)
+    words = [f"model={folder}", f"image={image}", "points=[[1,2]]", f"output={tmp_path / 'out'}"]
+    assert run(*words) == 2
+    error = capsys.readouterr().err
+    assert f"image={image}: 2400 of the 2400 logits that model={folder} answers with" in error
+    assert not list(tmp_path.glob("out/*"))
 
 
 def test_the_overlay_tints_the_mask_alone():

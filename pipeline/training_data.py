@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from shards import Corpus, StreamPlan, StreamSource, open_corpus
+from shards import Corpus, StreamPlan, StreamSource, check_licences, open_corpus
 
 from .config import DataConfig
 
@@ -47,7 +47,10 @@ def open_training_data(config: DataConfig, *, seed: int) -> TrainingData:
         ValueError: A corpus is damaged, has no objects or none under the licences asked for, or the
             validation corpus shares images with a training corpus.
     """
-    corpora = tuple(_open(source.url, config=config) for source in config.sources)
+    corpora = tuple(open_corpus(source.url) for source in config.sources)
+    if config.licences is not None:
+        check_licences(config.licences, corpora=corpora)
+        corpora = tuple(_select(one, licences=config.licences) for one in corpora)
     if all(one.manifest.num_objects == 0 for one in corpora):
         urls = ", ".join(one.url for one in corpora)
         raise ValueError(f"data.train: no object in any image of {urls}: nothing to train on.")
@@ -69,13 +72,10 @@ def open_training_data(config: DataConfig, *, seed: int) -> TrainingData:
     return TrainingData(corpora=corpora, plan=plan, validation=validation)
 
 
-def _open(url: str, *, config: DataConfig) -> Corpus:
-    corpus = open_corpus(url)
-    if config.licences is None:
-        return corpus
-    kept = corpus.select(licences=config.licences)
+def _select(corpus: Corpus, *, licences: list[str]) -> Corpus:
+    kept = corpus.select(licences=licences)
     left_out = corpus.num_samples - kept.num_samples
-    _logger.info("%s: %d samples are left out by data.licences.", url, left_out)
+    _logger.info("%s: %d samples are left out by data.licences.", corpus.url, left_out)
     return kept
 
 

@@ -14,7 +14,7 @@ from .sample import (
     hash_pixels,
     make_key,
 )
-from .shard_reader import Corpus, open_corpus
+from .shard_reader import Corpus, check_licences, open_corpus
 from .shard_writer import write_corpus
 from .sources import SOURCES
 from .step_slots import num_micro_batches
@@ -47,6 +47,7 @@ __all__ = [
     "ValidateConfig",
     "build_corpora",
     "category_colours",
+    "check_licences",
     "corpus_urls",
     "decode_image",
     "describe_stream_differences",

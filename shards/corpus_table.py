@@ -17,7 +17,6 @@ from .shard_reader import Corpus
 class CorpusSurvey:
     """What the annotations of (some of) the samples say; no image is decoded for it."""
 
-    num_scanned: int = 0
     num_empty: Counter[str] = field(default_factory=Counter)
     """Source -> scanned images without an object."""
 
@@ -39,7 +38,6 @@ def survey_corpus(corpus: Corpus, *, max_samples: int) -> CorpusSurvey:
     survey = CorpusSurvey()
     for index in pick_evenly(corpus, num_samples=min(max_samples, corpus.num_samples)):
         objects, origin = corpus.read_annotations(*corpus.address(index))
-        survey.num_scanned += 1
         survey.num_empty[origin.source] += not objects
         survey.num_with_spacing[origin.source] += origin.spacing_millimetres is not None
         survey.sizes[origin.source].append(origin.original_size)

@@ -87,10 +87,6 @@ class Manifest:
         """Sha256 of everything the corpus holds; where it lies takes no part in it."""
         return hashlib.sha256(_canonical(dataclasses.asdict(self))).hexdigest()
 
-    def source(self, name: str) -> ManifestSource:
-        """Return the source of that name."""
-        return next(source for source in self.sources if source.name == name)
-
 
 def read_manifest(url: str) -> Manifest:
     """Read the manifest of the corpus at `url`.

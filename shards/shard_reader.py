@@ -2,15 +2,16 @@
 
 import bisect
 import dataclasses
+import difflib
 import itertools
 import os
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
 
-from .manifest import MANIFEST_NAME, Manifest, ManifestSource, ShardEntry, parse_manifest
+from .manifest import MANIFEST_NAME, Manifest, ShardEntry, parse_manifest
 from .sample import Origin, UltrasoundObject, UltrasoundSample
 from .sample_members import read_annotations, read_sample, unpack_members
 from .shard_index import digest_bytes, parse_index
@@ -72,10 +73,6 @@ class Corpus:
         shard = bisect.bisect_right(self._ends, index)
         return shard, index - (self._ends[shard] - self.samples_per_shard[shard])
 
-    def source_of_shard(self, shard: int) -> ManifestSource:
-        """Return the one source whose samples a shard holds."""
-        return self.manifest.source(self.manifest.shards[shard].source)
-
     def read(self, shard: int, sample: int) -> UltrasoundSample:
         """Read one sample; its digest is checked and its image decoded once.
 
@@ -97,6 +94,11 @@ class Corpus:
         key, members = unpack_members(packed, where=where)
         return read_annotations(members, where=f"{where}: {key}")
 
+    @property
+    def licences(self) -> tuple[str, ...]:
+        """Every licence that a source comes under, sorted."""
+        return tuple(sorted({source.licence for source in self.manifest.sources}))
+
     def select(self, *, licences: Collection[str]) -> "Corpus":
         """Return the corpus without the shards of sources under other licences.
 
@@ -105,10 +107,10 @@ class Corpus:
         """
         kept = [source for source in self.manifest.sources if source.licence in licences]
         if not kept:
-            found = sorted({source.licence for source in self.manifest.sources})
             raise ValueError(
                 f"{self.url}: no source comes under {', '.join(sorted(licences))}; its sources' "
-                f"licences are {', '.join(found)}. Change data.licences, or leave the corpus out."
+                f"licences are {', '.join(self.licences)}. Change data.licences, or leave the "
+                "corpus out."
             )
         names = {source.name for source in kept}
         shards = tuple(shard for shard in self.manifest.shards if shard.source in names)
@@ -146,6 +148,24 @@ class Corpus:
             self._storage = Storage(self.url)
             self._storage_process = os.getpid()
         return self._storage
+
+
+def check_licences(licences: Collection[str], *, corpora: Iterable[Corpus]) -> None:
+    """Refuse a licence that no corpus has: mistyped, it would leave its sources out unnoticed.
+
+    Raises:
+        ValueError: It names the licence, and the one that may have been meant.
+    """
+    found = sorted({licence for corpus in corpora for licence in corpus.licences})
+    for licence in licences:
+        if licence not in found:
+            lowered = {known.lower(): known for known in found}
+            close = difflib.get_close_matches(licence.lower(), lowered, n=1)
+            hint = f" (did you mean {lowered[close[0]]!r}?)" if close else ""
+            raise ValueError(
+                f"data.licences: no source comes under {licence}{hint}; the licences of the "
+                f"training sources are {', '.join(found)}. Change it, or take it out."
+            )
 
 
 def read_index(storage: Storage, *, entry: ShardEntry) -> np.ndarray:

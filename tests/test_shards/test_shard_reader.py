@@ -4,7 +4,7 @@ import pickle
 import numpy as np
 import pytest
 
-from shards import open_corpus, read_manifest, write_corpus
+from shards import check_licences, open_corpus, read_manifest, write_corpus
 from tests.support.corpora import describe_source, make_sample, write_toy_corpus
 
 
@@ -83,10 +83,26 @@ def test_sources_under_other_licences_can_be_left_out(tmp_path):
     free = corpus.select(licences=["CC0-1.0"])
     assert free.num_samples == 3
     assert {free.read_flat(n).origin.licence for n in range(3)} == {"CC0-1.0"}
-    assert free.source_of_shard(0).name == "a"
+    assert [shard.source for shard in free.manifest.shards] == ["a"]
     assert free.manifest.content_hash != corpus.manifest.content_hash
     with pytest.raises(ValueError, match=r"no source comes under MIT.*are CC-BY-NC-4.0, CC0-1.0"):
         corpus.select(licences=["MIT"])
+
+
+@pytest.mark.parametrize(
+    ("licence", "message"),
+    [
+        ("CC0-1.O", r"under CC0-1.O \(did you mean 'CC0-1.0'\?\)"),
+        ("cc0-1.0", r"under cc0-1.0 \(did you mean 'CC0-1.0'\?\)"),
+        ("MIT", "under MIT; the licences of the training sources are CC0-1.0"),
+    ],
+)
+def test_a_licence_of_no_corpus_is_refused_although_others_are_met(tmp_path, licence, message):
+    write_toy_corpus(str(tmp_path))
+    corpora = [open_corpus(str(tmp_path))]
+    check_licences(["CC0-1.0"], corpora=corpora)
+    with pytest.raises(ValueError, match=message):
+        check_licences(["CC0-1.0", licence], corpora=corpora)
 
 
 def damage(path, *, place):

@@ -19,6 +19,11 @@ ARCHITECTURE = "architecture.json"
 WEIGHTS = "weights.safetensors"
 AVERAGED_WEIGHTS = "ema.safetensors"
 BASE = "base.json"
+PARTS = frozenset(
+    {ARCHITECTURE, WEIGHTS, AVERAGED_WEIGHTS, BASE, "optimizer.safetensors", "run_state.json"}
+)
+"""Names with a meaning in a checkpoint; a reader takes such a file for a part of it."""
+
 COMPLETE = "COMPLETE"
 CHECKPOINTS = "checkpoints"
 BEST = "BEST"
@@ -57,6 +62,9 @@ def write_complete_marker(folder: Path) -> None:
 def verify_complete(folder: Path, *, names: Collection[str] | None = None) -> None:
     """Raise unless the folder has its COMPLETE marker and the files are those it was written for.
 
+    A part that came later, such as averaged weights of another checkpoint, would be read unchecked
+    and is refused. Files of other names, such as a base file or notes, may lie beside the parts.
+
     Args:
         folder: A checkpoint folder.
         names: Files to hash; by default all. The others are only looked for, so that evaluating
@@ -77,6 +85,12 @@ def verify_complete(folder: Path, *, names: Collection[str] | None = None) -> No
             f"{marker}: format version {version}, this program reads up to "
             f"{COMPLETE_FORMAT_VERSION}. Update the program."
         )
+    for name in sorted(PARTS - digests.keys()):
+        if (folder / name).exists():
+            raise ValueError(
+                f"{folder / name}: not a file of this checkpoint ({COMPLETE} does not list it). "
+                "Move it away, or copy the checkpoint again."
+            )
     for name, expected in digests.items():
         path = folder / name
         if not path.is_file():

@@ -148,6 +148,23 @@ def test_only_what_is_read_is_hashed_but_all_must_be_there(run):
         load_segmenter(folder)
 
 
+@pytest.mark.parametrize("name", ["ema.safetensors", "base.json", "run_state.json"])
+def test_a_part_that_came_after_the_checkpoint_was_written_is_refused(run, name):
+    folder = run / "checkpoints/step-00000003"
+    shutil.copy(folder / "weights.safetensors", folder / name)
+    with pytest.raises(ValueError, match=rf"{name}: not a file of this checkpoint"):
+        verify_complete(folder)
+    with pytest.raises(ValueError, match=r"COMPLETE does not list it.*Move it away"):
+        load_segmenter(run)
+
+
+def test_notes_and_a_base_file_may_lie_beside_the_parts_of_a_checkpoint(run):
+    folder = run / "checkpoints/step-00000003"
+    (folder / "notes.json").write_text("{}")
+    shutil.copy(folder / "weights.safetensors", folder / "samus_base.safetensors")
+    verify_complete(folder)
+
+
 def test_a_marker_of_a_newer_format_or_a_damaged_one_is_refused(run):
     marker = run / "checkpoints/step-00000003/COMPLETE"
     marker.write_text('{"format_version": 2, "files": {}}')

@@ -10,8 +10,9 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
+from .image_file import decode_image
 from .manifest import Manifest, ManifestSource, ShardEntry, SourceDescription, write_manifest
-from .sample import KEY_PATTERN, MAX_KEY_LENGTH, UltrasoundSample, key_word
+from .sample import KEY_PATTERN, MAX_KEY_LENGTH, UltrasoundSample, hash_pixels, key_word
 from .sample_members import pack_members
 from .shard_index import digest_bytes, pack_index
 from .storage import Storage
@@ -230,6 +231,7 @@ def _check_sample(sample: UltrasoundSample, *, description: SourceDescription | 
             f"{key}: the image is {image.dtype} of shape {image.shape}; expected uint8, "
             "(row column) or (row column 3)."
         )
+    _check_pixels(sample)
     for thing in sample.objects:
         if (thing.rle.rows, thing.rle.columns) != sample.size:
             raise ValueError(
@@ -241,3 +243,20 @@ def _check_sample(sample: UltrasoundSample, *, description: SourceDescription | 
                 f"{key}: source {description.name!r} does not annotate {thing.category!r} but "
                 f"{', '.join(description.categories)}. Fix the source."
             )
+
+
+def _check_pixels(sample: UltrasoundSample) -> None:
+    """Check that what will be read back is the image, and the one that its origin speaks of."""
+    stored = sample.image
+    if sample.encoded_image is not None:
+        stored = decode_image(sample.encoded_image.content, where=sample.key)
+    if not np.array_equal(stored, sample.image):
+        raise ValueError(
+            f"{sample.key}: its encoded_image decodes to other pixels than its image. "
+            "Leave encoded_image out, and a PNG is made of the image."
+        )
+    if hash_pixels(sample.image) != sample.origin.pixels_sha256:
+        raise ValueError(
+            f"{sample.key}: origin.pixels_sha256 is not that of its image. "
+            "Take it from shards.hash_pixels(image)."
+        )

@@ -68,7 +68,8 @@ def plan_us30k(config: BuildConfig, report: BuildReport) -> SourcePlan:
         report=report,
     )
     datasets = {
-        name: find_dataset(name, num_classes=count - 1) for name, count in class_counts.items()
+        name: find_dataset(name, num_classes=count - 1, report=report)
+        for name, count in class_counts.items()
     }
     folders = {name: _DatasetFolder(root, name=name) for name in class_counts}
     samples = []

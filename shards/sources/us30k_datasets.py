@@ -1,8 +1,10 @@
 """What is known of the datasets that come in the US30K layout: classes, terms, subjects."""
 
+import difflib
 import re
 from dataclasses import dataclass
 
+from shards.build_report import BuildReport
 from shards.manifest import SourceDescription
 from shards.sample import key_word
 
@@ -104,26 +106,36 @@ DATASETS: dict[str, Dataset] = {
         home_page="https://github.com/tmkand/usgra-seg",
     ),
 }
-"""The last word of a dataset's name, in lower case and without `-`, to what is known of it."""
+"""What follows the first dash of a name, as letters and digits in lower case, to its facts."""
 
 
-def find_dataset(name: str, *, num_classes: int) -> Dataset:
-    """Return what is known of `NAME`, or names made from it where nothing is.
+def find_dataset(name: str, *, num_classes: int, report: BuildReport) -> Dataset:
+    """Return what is known of `NAME`, or names made from it where nothing is, which is noted.
 
-    A dataset with more classes than the table knows is not the one in the table.
+    A dataset with more or fewer classes than the table knows is not the one in the table.
 
     Args:
         name: As `Echocardiography-CAMUS`: anatomy, dash, dataset.
         num_classes: Without the background.
+        report: Gets the note.
     """
-    squeezed = re.sub(r"[^a-z0-9]", "", name.lower())
-    for word, dataset in DATASETS.items():
-        if squeezed.endswith(word) and num_classes == len(dataset.categories):
-            return dataset
-    anatomy = key_word(name.split("-", maxsplit=1)[0])
+    anatomy, dash, word = name.partition("-")
+    word = re.sub(r"[^a-z0-9]", "", (word if dash else name).lower())
+    dataset = DATASETS.get(word)
+    if dataset is not None and num_classes == len(dataset.categories):
+        return dataset
+    doubt = ""
+    if dataset is not None:
+        doubt = f" ({word} has {len(dataset.categories)} classes there, not {num_classes})"
+    elif close := difflib.get_close_matches(word, DATASETS, n=1):
+        doubt = f" (did you mean {close[0]}?)"
+    report.note(
+        f"datasets that are not in the table: {name}{doubt}; its licence is {UNKNOWN}, and its "
+        "categories are numbered"
+    )
     return Dataset(
-        categories=tuple(f"{anatomy}_{index}" for index in range(1, num_classes + 1)),
-        organs=(anatomy,) * num_classes,
+        categories=tuple(f"{key_word(anatomy)}_{index}" for index in range(1, num_classes + 1)),
+        organs=(key_word(anatomy),) * num_classes,
         licence=UNKNOWN,
         citation=UNKNOWN,
         home_page="",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from webdataset.compat import WebDataset
 
-from shards import RunLength, open_corpus, write_corpus
+from shards import RunLength, encode_png, open_corpus, write_corpus
 from tests.support.corpora import describe_source, make_sample, write_toy_corpus
 
 
@@ -158,12 +158,23 @@ def test_a_key_that_comes_twice_is_refused(tmp_path):
         ({"key": "toy__a.b"}, "Key 'toy__a.b' cannot be stored"),
         ({"image": np.zeros((24, 32), np.uint16)}, "the image is uint16"),
         ({"image": np.zeros((24, 32, 4), np.uint8)}, r"of shape \(24, 32, 4\)"),
-        ({"image": np.zeros((24, 30), np.uint8)}, "mask of square is 24 x 32 pixels, the image"),
+        ({"image": np.zeros((24, 32), np.uint8)}, "origin.pixels_sha256 is not that of its image"),
+        (
+            {"encoded_image": encode_png(np.zeros((24, 32), np.uint8))},
+            "its encoded_image decodes to other pixels than its image",
+        ),
     ],
 )
 def test_a_sample_that_breaks_the_contract_is_refused(tmp_path, change, message):
     sample = dataclasses.replace(make_sample(0), **change)
     with pytest.raises(ValueError, match=message):
+        write_corpus([sample], str(tmp_path), split="train", sources=[describe_source()])
+
+
+def test_a_mask_of_another_size_than_the_image_is_refused(tmp_path):
+    narrow = make_sample(0, columns=30)
+    sample = dataclasses.replace(narrow, objects=make_sample(0, columns=32).objects)
+    with pytest.raises(ValueError, match="mask of square is 24 x 32 pixels, the image 24 x 30"):
         write_corpus([sample], str(tmp_path), split="train", sources=[describe_source()])
 
 

@@ -5,6 +5,8 @@ import pytest
 from PIL import Image
 
 from shards import BuildConfig, Us30kConfig, build_corpora, open_corpus
+from shards.build_report import BuildReport
+from shards.sources.us30k_datasets import find_dataset
 from tests.support.corpora import Us30kTree, make_us30k, square_labels
 
 
@@ -144,6 +146,28 @@ def test_an_unknown_dataset_gets_categories_from_its_name_and_unknown_terms(tmp_
     [source] = build_corpora(tree.config(tmp_path / "out", us30k=us30k))["train"].sources
     assert source.categories == ("liver_1", "liver_2")
     assert (source.licence, source.num_unknown_subjects) == ("unknown", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "num_classes", "licence", "doubt"),
+    [
+        ("FetalHead-HC18", 1, "CC-BY-4.0", None),
+        ("HC18", 1, "CC-BY-4.0", None),
+        ("Heart-HMC-QU", 1, "unknown", None),
+        ("Head-NotHC18", 1, "unknown", "did you mean hc18"),
+        ("Head-HC-81", 1, "unknown", "did you mean hc18"),
+        ("FetalHead-HC18", 2, "unknown", "hc18 has 1 classes there, not 2"),
+        ("Liver-NEW", 1, "unknown", "Liver-NEW; its licence is unknown"),
+    ],
+)
+def test_a_dataset_is_known_by_its_exact_name_and_a_close_one_is_noted(
+    name, num_classes, licence, doubt
+):
+    report = BuildReport()
+    dataset = find_dataset(name, num_classes=num_classes, report=report)
+    assert dataset.licence == licence
+    assert len(dataset.categories) == num_classes
+    assert [doubt in note for note in report.notes] == ([True] if doubt else [])
 
 
 @pytest.mark.parametrize("folder", ["ThyroidNodule-TG3K", "ThyroidGland-TG3K"])

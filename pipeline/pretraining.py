@@ -21,6 +21,9 @@ def pretrain(config: PretrainConfig) -> RunResult:
         if session.is_finished:
             return session.already_finished()
         with session.tracked():
+            if session.validation_is_due:  # a signal had broken it off
+                session.validate()
+                session.save()
             for micro_batches in session.steps():
                 outcome = session.take_step(micro_batches)
                 session.log(outcome)
@@ -28,6 +31,4 @@ def pretrain(config: PretrainConfig) -> RunResult:
                     session.validate()
                 if session.checkpoint_is_due:
                     session.save()
-                if session.is_over:
-                    break
             return session.conclude()

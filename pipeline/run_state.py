@@ -62,6 +62,9 @@ class RunState:
     """Time spent so far, over all its parts; `run.max_minutes` counts it."""
 
     best_score: BestScore | None = None
+    validated_step: int | None = None
+    """Step of the latest validation that came to its end."""
+
     mlflow_run_id: str | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     """Latest validation, for whoever lists runs."""

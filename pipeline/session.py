@@ -18,11 +18,12 @@ from .config import PretrainConfig
 from .ema import MovingAverage
 from .optimizer import optimizer_state
 from .process_group import ProcessGroup
+from .requests import Requests, agree
 from .run_folder import RunFolder
 from .run_records import RunRecords
 from .run_state import BestScore, RunState
 from .segmenter_setup import PreparedSegmenter
-from .stepper import Requests, StepOutcome, Stepper
+from .stepper import StepOutcome, Stepper
 from .stop_signal import StopSignal, describe_signal, exit_code_of
 from .throughput import Throughput, memory_in_use
 from .training_data import TrainingData
@@ -82,7 +83,8 @@ class Session:
         self._group = group
         self._folder = folder
         self._stop = stop
-        self._requests = Requests()
+        # Alike on all ranks: it comes from the checkpoint, or is 0.
+        self._requests = Requests(time_is_up=self._is_time_up(parts.state.elapsed_seconds))
         self._throughput = Throughput()
         self._elapsed_before = parts.state.elapsed_seconds
         self._start = self._last_save = time.monotonic()
@@ -101,10 +103,8 @@ class Session:
 
     @property
     def is_finished(self) -> bool:
-        """Whether every step is taken or the time is used up. Not collective."""
-        minutes = self._config.run.max_minutes
-        is_time_used = minutes is not None and self.state.elapsed_seconds >= 60 * minutes
-        return self.state.step >= self._config.run.max_steps or is_time_used
+        """Whether nothing is left to do before the first step. Not collective."""
+        return self.is_over and not self.validation_is_due
 
     @property
     def is_over(self) -> bool:
@@ -114,8 +114,13 @@ class Session:
 
     @property
     def validation_is_due(self) -> bool:
-        """Whether to score now: by the interval and at the end, not when a signal presses."""
+        """Whether to score now: by the interval and at the end, not when a signal presses.
+
+        One that a signal has put off is due when the run goes on.
+        """
         if self._parts.data.validation is None or self._requests.stop_signal:
+            return False
+        if self.state.step in {0, self.state.validated_step}:
             return False
         every = self._config.validation.every_steps
         return self.is_over or (every is not None and self.state.step % every == 0)
@@ -155,18 +160,16 @@ class Session:
     def steps(self) -> Iterator[list[TrainingBatch]]:
         """Yield this rank's micro-batches of each step still to take. Not collective."""
         with contextlib.closing(iter(self._parts.loader)) as batches:
-            while self.state.step < self._config.run.max_steps:
+            while not self.is_over:
                 with self._throughput.waiting_for_data():
                     micro_batches = [next(batches) for _ in range(self._parts.num_micro_batches)]
                 yield micro_batches
 
     def take_step(self, micro_batches: Sequence[TrainingBatch]) -> StepOutcome:
         """Take one optimizer step and agree with the other ranks on what comes after it."""
-        outcome = self._parts.stepper.take(
-            micro_batches, step=self.state.step, requests=self._wishes()
-        )
-        self._requests = outcome.requests
+        outcome = self._parts.stepper.take(micro_batches, step=self.state.step)
         self.state.step += 1
+        self._agree()
         self._throughput.count(
             num_images=self._config.data.global_batch_size, num_masks=outcome.num_masks
         )
@@ -193,14 +196,22 @@ class Session:
         self._bar.set_postfix(loss=f"{outcome.losses['total']:.4f}", refresh=False)
 
     def validate(self) -> None:
-        """Score the held-out shards, with the averaged weights where there are any."""
+        """Score the held-out shards, with the averaged weights where there are any.
+
+        A signal breaks it off between two batches, and nothing is recorded.
+        """
         corpus = self._parts.data.validation
         assert corpus is not None
         segmenter, average = self._parts.prepared.segmenter, self._parts.average
         averaged = contextlib.nullcontext() if average is None else average.in_place_of(segmenter)
         with self._throughput.paused(), averaged:
-            result = validate(segmenter, corpus, config=self._config, group=self._group)
+            result = validate(
+                segmenter, corpus, config=self._config, group=self._group, goes_on=self._goes_on
+            )
+            if result is None:
+                return
             self.state.metrics = dict(result.values)
+            self.state.validated_step = self.state.step
             self._note_score(result.score)
             self._records.write(self.state, kind="validation", values=result.values)
             if self._group.is_main:
@@ -212,6 +223,7 @@ class Session:
                     group=self._group,
                 )
                 self._records.keep_pictures(pictures)
+            self._agree()
 
     def save(self) -> None:
         """Write a checkpoint, note the best, and drop what `checkpoint.keep` lets go."""
@@ -250,15 +262,25 @@ class Session:
         _logger.info("%s", message)
         return self._result(message, exit_code=0)
 
-    def _wishes(self) -> Requests:
-        """Return what this rank wants after the step that begins; rank 0 alone looks at clocks."""
-        minutes, every = self._config.run.max_minutes, self._config.checkpoint.every_minutes
+    def _agree(self) -> None:
+        """Ask all ranks what they want now; rank 0 alone looks at clocks."""
+        every = self._config.checkpoint.every_minutes
         is_main, since_save = self._group.is_main, time.monotonic() - self._last_save
-        return Requests(
+        wishes = Requests(
             stop_signal=self._stop.number,
-            time_is_up=is_main and minutes is not None and self._elapsed() >= 60 * minutes,
+            time_is_up=is_main and self._is_time_up(self._elapsed()),
             save_is_due=is_main and every is not None and since_save >= 60 * every,
         )
+        self._requests = agree(wishes, group=self._group)
+
+    def _goes_on(self) -> bool:
+        """Say whether a validation goes on to its next batch."""
+        self._agree()
+        return not self._requests.stop_signal
+
+    def _is_time_up(self, elapsed_seconds: float) -> bool:
+        minutes = self._config.run.max_minutes
+        return minutes is not None and elapsed_seconds >= 60 * minutes
 
     def _elapsed(self) -> float:
         return self._elapsed_before + time.monotonic() - self._start

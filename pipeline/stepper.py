@@ -24,17 +24,6 @@ class NonFiniteLossError(RuntimeError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Requests:
-    """What one rank wants after the step; agreed on by all, so that none waits alone."""
-
-    stop_signal: int = 0
-    """Number of a signal that was received, or 0."""
-
-    time_is_up: bool = False
-    save_is_due: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class StepOutcome:
     """What an optimizer step did, the same on every rank."""
 
@@ -48,8 +37,6 @@ class StepOutcome:
     num_masks: int
     num_vanished_objects: int
     """Objects that were not asked about: framing and augmentation left too little of them."""
-
-    requests: Requests
 
 
 class Stepper:
@@ -84,9 +71,7 @@ class Stepper:
         self._parameters = [one for one in segmenter.parameters() if one.requires_grad]
         self._is_checked = False
 
-    def take(
-        self, micro_batches: Sequence[TrainingBatch], *, step: int, requests: Requests
-    ) -> StepOutcome:
+    def take(self, micro_batches: Sequence[TrainingBatch], *, step: int) -> StepOutcome:
         """Take optimizer step `step`, counted from 0 (collective).
 
         Raises:
@@ -107,7 +92,7 @@ class Stepper:
             sums["num_masks"] += terms.num_masks
             sums["num_vanished_objects"] += batch.num_vanished_objects
         self._check_gradients_exist()
-        totals, agreed = self._agree(sums, num_bad=len(bad_keys), requests=requests)
+        totals = self._add_up(sums, num_bad=len(bad_keys))
         self._refuse_non_finite(bad_keys, num_bad=int(totals.pop("num_bad")), step=step)
         num_masks, num_vanished = (
             int(totals.pop(name)) for name in ("num_masks", "num_vanished_objects")
@@ -122,7 +107,6 @@ class Stepper:
             learning_rate=rate,
             num_masks=num_masks,
             num_vanished_objects=num_vanished,
-            requests=agreed,
         )
 
     def _with_reduction_last(
@@ -133,21 +117,12 @@ class Stepper:
             yield batch, self._group.without_reduction(self._module)
         yield micro_batches[-1], contextlib.nullcontext()
 
-    def _agree(
-        self, sums: Mapping[str, float], *, num_bad: int, requests: Requests
-    ) -> tuple[dict[str, float], Requests]:
-        """Add up losses and requests over the ranks in one reduction (collective)."""
+    def _add_up(self, sums: Mapping[str, float], *, num_bad: int) -> dict[str, float]:
+        """Return the sums over the ranks (collective)."""
         names = [*sorted(sums), "num_bad"]
-        flags = [requests.stop_signal > 0, requests.time_is_up, requests.save_is_due]
-        numbers = [*(float(sums[name]) for name in names[:-1]), float(num_bad), *map(float, flags)]
-        # A NaN is counted in num_bad and must not spoil the flags of other ranks.
-        finite = [value if math.isfinite(value) else 0.0 for value in numbers]
-        vector = torch.tensor(finite, dtype=torch.float64, device=self._group.device)
-        total = self._group.sum(vector).tolist()
-        signalled, time_is_up, save_is_due = (value > 0 for value in total[len(names) :])
-        stop_signal = max(self._group.gather(requests.stop_signal)) if signalled else 0
-        agreed = Requests(stop_signal=stop_signal, time_is_up=time_is_up, save_is_due=save_is_due)
-        return dict(zip(names, total, strict=False)), agreed
+        numbers = [*(float(sums[name]) for name in names[:-1]), float(num_bad)]
+        vector = torch.tensor(numbers, dtype=torch.float64, device=self._group.device)
+        return dict(zip(names, self._group.sum(vector).tolist(), strict=True))
 
     def _refuse_non_finite(self, bad_keys: list[str], *, num_bad: int, step: int) -> None:
         if num_bad:

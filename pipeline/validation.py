@@ -1,7 +1,7 @@
 """Scores on held-out shards during training: each object once, shared out over the ranks."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from evaluation import (
@@ -32,10 +32,33 @@ class ValidationResult:
     """Means over objects by name, for `metrics.jsonl`."""
 
 
+class _BrokenOffError(Exception):
+    """`goes_on` said no."""
+
+
 def validate(
-    segmenter: Segmenter, corpus: Corpus, *, config: PretrainConfig, group: ProcessGroup
-) -> ValidationResult:
-    """Score the segmenter, which is unwrapped, and leave it in training mode (collective)."""
+    segmenter: Segmenter,
+    corpus: Corpus,
+    *,
+    config: PretrainConfig,
+    group: ProcessGroup,
+    goes_on: Callable[[], bool],
+) -> ValidationResult | None:
+    """Score the segmenter, which is unwrapped, and leave it in training mode (collective).
+
+    Args:
+        segmenter: What is scored.
+        corpus: The held-out shards.
+        config: Protocol, batch size and score.
+        group: The ranks that share the images.
+        goes_on: Asked before each batch by all ranks at once. Where it says no, which it must do
+            alike on all ranks, the validation breaks off and returns None.
+    """
+
+    def break_off_unless_it_goes_on() -> None:
+        if not goes_on():
+            raise _BrokenOffError
+
     options = EvaluationOptions(images_per_batch=config.validation.batch_size)
     try:
         predictor = make_predictor(segmenter, config=config, group=group)
@@ -47,8 +70,11 @@ def validate(
             rank=group.rank,
             num_ranks=group.num_ranks,
             progress=group.is_main,
+            before_batch=break_off_unless_it_goes_on,
             options=options,
         )
+    except _BrokenOffError:
+        return None
     finally:
         segmenter.train()
     records = gather_records(group.gather(mine))

@@ -20,7 +20,8 @@ from pipeline import PretrainConfig, load_config
 from pipeline.batches import TrainingBatch
 from pipeline.optimizer import build_optimizer
 from pipeline.process_group import ProcessGroup, set_up_process, start_process_group
-from pipeline.stepper import NonFiniteLossError, Requests, Stepper
+from pipeline.requests import Requests, agree
+from pipeline.stepper import NonFiniteLossError, Stepper
 from pipeline.train_step import TrainingStep
 from tests.support.training_batches import (
     NUM_IMAGES,
@@ -57,7 +58,7 @@ def refuse_nan(stepper: Stepper, segmenter: nn.Module, *, group: ProcessGroup) -
     before = [weights.detach().clone() for weights in segmenter.parameters()]
     message = ""
     try:
-        stepper.take(mine, step=3, requests=Requests())
+        stepper.take(mine, step=3)
     except NonFiniteLossError as error:
         message = str(error)
     pairs = zip(before, segmenter.parameters(), strict=True)
@@ -91,13 +92,13 @@ def take_steps(group: ProcessGroup, folder: Path) -> None:
         mine = halves if group.num_ranks == 1 else [halves[group.rank]]
         # Only rank 1 was signalled; every rank has to learn of it.
         wishes = Requests(stop_signal=12 if group.rank == 1 and step == 2 else 0)
-        outcome = stepper.take(mine, step=step, requests=wishes)
+        outcome = stepper.take(mine, step=step)
         reports.append(
             {
                 "loss": outcome.losses["total"],
                 "norm": outcome.gradient_norm,
                 "num_masks": outcome.num_masks,
-                "stop_signal": outcome.requests.stop_signal,
+                "stop_signal": agree(wishes, group=group).stop_signal,
             }
         )
     save_file(

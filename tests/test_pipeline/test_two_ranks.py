@@ -18,15 +18,15 @@ from tests.support.nano_run import (
     run_launcher,
 )
 
-SCRIPT = REPOSITORY / "tests" / "support" / "one_rank.py"
+SCRIPTS = REPOSITORY / "tests" / "support"
 
 
-def run_ranks(folder: Path, *, num_ranks: int) -> list[dict[str, Any]]:
+def run_ranks(script: str, folder: Path, *words: str, num_ranks: int) -> list[dict[str, Any]]:
     launcher = ["-m", "torch.distributed.run", "--nproc_per_node", str(num_ranks)]
     launcher += ["--master_port", "0", "--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0"]
-    words = [*(launcher if num_ranks > 1 else []), str(SCRIPT), str(folder)]
+    command = [*(launcher if num_ranks > 1 else []), str(SCRIPTS / script), str(folder), *words]
     answer = subprocess.run(
-        [sys.executable, *words],
+        [sys.executable, *command],
         env=launcher_environment(),
         capture_output=True,
         text=True,
@@ -41,8 +41,8 @@ def run_ranks(folder: Path, *, num_ranks: int) -> list[dict[str, Any]]:
 @pytest.mark.distributed
 def test_two_ranks_take_the_steps_of_one_process(tmp_path: Path) -> None:
     """With boxes on one rank and clicks on the other, and with no object on rank 0 in step 2."""
-    (alone,) = run_ranks(tmp_path, num_ranks=1)
-    ranks = run_ranks(tmp_path, num_ranks=2)
+    (alone,) = run_ranks("one_rank.py", tmp_path, num_ranks=1)
+    ranks = run_ranks("one_rank.py", tmp_path, num_ranks=2)
     assert [(one["num_ranks"], one["initialized"], one["engine"]) for one in ranks] == [
         (2, True, "DDP over gloo")
     ] * 2
@@ -102,6 +102,18 @@ def test_two_ranks_that_cannot_share_the_batch_end_with_the_reason(
     code, output = run_launcher(words, num_processes=2)
     assert code != 0
     assert "does not divide the 2 samples that each of 2 processes takes" in output
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize("num_ranks", [1, 2])
+def test_a_signal_to_one_rank_breaks_off_the_validation_of_all(
+    nano_corpora: Path, tmp_path: Path, num_ranks: int
+) -> None:
+    reports = run_ranks("signalled_rank.py", tmp_path, str(nano_corpora), num_ranks=num_ranks)
+    assert [(one["step"], one["exit_code"]) for one in reports] == [(2, 143)] * num_ranks
+    assert all("Stopped by SIGTERM at step 2 of 4" in one["message"] for one in reports)
+    assert (tmp_path / "nano" / "checkpoints" / "step-00000002" / "COMPLETE").is_file()
+    assert _validations(tmp_path / "nano") == []
 
 
 def _validations(run: Path) -> list[float]:

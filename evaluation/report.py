@@ -14,7 +14,7 @@ from .overlays import draw_answer, picture_as_data_uri
 from .predictor import Predictor
 from .protocols import AUTOMATIC_PROTOCOL, PROTOCOLS
 from .records import EvaluationRecord, write_records
-from .report_figures import dice_against_size, dice_by_category
+from .report_figures import MOST_POINTS, dice_against_size, dice_by_category
 from .report_page import bullets, card, definitions, html_table, page, text, tile
 from .report_tables import format_interval, format_value, markdown_table, tables_of
 from .summary import Summary
@@ -137,21 +137,26 @@ def _protocol_section(
     overall = summary.overall
     if overall.num_misses or overall.num_false_positives:
         parts.append(
-            f'<p class="soft">{overall.num_misses} structures were missed and '
-            f"{overall.num_false_positives} answers found something where nothing is annotated; "
-            "their distances count as the image's diagonal.</p>"
+            f'<p class="soft">Structures missed: {overall.num_misses}. Answers that found '
+            f"something where nothing is annotated: {overall.num_false_positives}. Their distances "
+            "count as the image's diagonal.</p>"
         )
+    by_category = dice_by_category(records, summary=summary) + _figure_key(len(records))
     parts.append(
-        f'<div class="figures">{card(dice_by_category(records, summary=summary) + _figure_key())}'
-        f"{card(dice_against_size(records))}</div>"
+        f'<div class="figures">{card(by_category)}{card(dice_against_size(records))}</div>'
     )
     return "\n".join([*parts, _gallery(records, context)])
 
 
-def _figure_key() -> str:
+def _figure_key(num_rows: int) -> str:
+    thinning = (
+        f" Of more than {MOST_POINTS:,} rows of a category or source every n-th is drawn."
+        if num_rows > MOST_POINTS
+        else ""
+    )
     return (
         '<p class="soft">Each dot is a row. Bar and line: quartiles and median. '
-        "Diamond: mean with its interval.</p>"
+        f"Diamond: mean with its interval.{thinning}</p>"
     )
 
 
@@ -187,8 +192,8 @@ def _figure(case: Case) -> str:
     distance = format_value("hd95_pixels", record.hd95_pixels)
     name = f"{record.key}, {record.category}"
     return (
-        f'<figure class="card"><img src="{picture}" alt="{text(name)}" loading="lazy">'
-        f"<figcaption><b>Dice {record.dice:.3f}</b> &nbsp; HD95 {distance} px<br>"
+        f'<figure class="card"><img src="{picture}" alt="{text(name)}">'
+        f"<figcaption><b>Dice {record.dice:.3f}</b> &nbsp;HD95&nbsp;{distance}&nbsp;px<br>"
         f'<span class="soft">{text(name)}</span></figcaption></figure>'
     )
 
@@ -223,6 +228,7 @@ def _terms(record: EvaluationRecord, summary: Summary) -> str:
 
 def _recomputing(context: ReportContext) -> str:
     code = (
+        "from pathlib import Path\n"
         "from evaluation import read_records, summarise_each\n"
         'summaries = summarise_each(read_records(Path("records.parquet")))'
     )

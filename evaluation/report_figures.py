@@ -29,7 +29,7 @@ COLOURS = (
 """One a source, in turn."""
 
 MOST_POINTS = 4_000
-"""Points drawn in one plot; of more rows every n-th is shown, and the plot says so."""
+"""Points drawn in one plot; of more rows every n-th is shown, and the text below says so."""
 
 
 def dice_by_category(records: Sequence[EvaluationRecord], *, summary: Summary) -> str:
@@ -85,7 +85,7 @@ def dice_against_size(records: Sequence[EvaluationRecord]) -> str:
     if high < 10 * low:  # less than a decade: no power of ten may lie within
         axes.set_xticks(np.geomspace(low, high, 5)[1:-1])
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.2g}")
-    axes.legend(frameon=False, fontsize=9, ncols=2, loc="lower right", markerscale=1.6)
+    figure.legend(frameon=False, fontsize=9, ncols=2, loc="outside upper left", markerscale=1.6)
     return _as_svg(figure)
 
 

@@ -9,7 +9,7 @@ STYLE = """
 :root { --ink:#1c2733; --soft:#5b6b7a; --line:#dfe5eb; --paper:#ffffff; --ground:#f4f6f8;
   --accent:#0b7285; --reference:#12b4bb; --prediction:#f08c2e; }
 * { box-sizing:border-box; }
-body { margin:0; background:var(--ground); color:var(--ink); line-height:1.55;
+body { margin:0; background:var(--ground); color:var(--ink); overflow-wrap:break-word;
   font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",sans-serif; }
 header { background:linear-gradient(135deg,#0b2733,#0b5566); color:#fff;
   padding:2.2rem 0 4.2rem; }
@@ -41,7 +41,8 @@ td small { color:var(--soft); display:block; font-size:.76rem; letter-spacing:-.
 tbody tr:last-child td { border-bottom:0; }
 .figures { display:grid; grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));
   gap:.8rem; align-items:start; }
-svg { width:100%; height:auto; display:block; }
+.figures .card { overflow-x:auto; }
+svg { width:100%; min-width:28rem; height:auto; display:block; }
 .cases { display:grid; grid-template-columns:repeat(auto-fill,minmax(min(46%,16rem),1fr));
   gap:.8rem; }
 figure.card { margin:0; overflow:hidden; padding:0; }
@@ -52,7 +53,8 @@ figcaption b { font-variant-numeric:tabular-nums; }
   margin:0 .35rem .2rem 0; }
 .key span { margin-right:1.1rem; white-space:nowrap; }
 code, pre { font:0.84rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace; }
-pre { background:#0f1f29; color:#dcebf0; padding:.9rem 1rem; border-radius:.6rem; overflow-x:auto; }
+pre { background:#0f1f29; color:#dcebf0; padding:.9rem 1rem; border-radius:.6rem;
+  white-space:pre-wrap; overflow-wrap:anywhere; }
 .note { border-left:4px solid #e8590c; }
 dt { font-weight:600; margin-top:.6rem; } dd { margin:0 0 .2rem; }
 footer { padding:0 1.2rem 3rem; color:var(--soft); font-size:.85rem; }

@@ -92,14 +92,14 @@ def format_interval(name: str, interval: Interval | None) -> str:
 
 
 def format_value(name: str, value: float) -> str:
-    """Return one number of a metric as text."""
+    """Return one number of a metric as text; what rounds to zero has no sign."""
     if math.isnan(value):
         return "-"
     if name in SHARES:
-        return f"{100 * value:.1f} %"
+        return f"{100 * value:z.1f} %"
     if name in FALLS_WHEN_BETTER:
-        return f"{value:.2f}"
-    return f"{value:.3f}"
+        return f"{value:z.2f}"
+    return f"{value:z.3f}"
 
 
 def markdown_table(table: Table) -> str:

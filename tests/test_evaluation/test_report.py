@@ -8,6 +8,7 @@ from PIL import Image
 
 from evaluation import (
     EvaluationOptions,
+    Interval,
     evaluate_corpus,
     read_records,
     summarise,
@@ -22,7 +23,6 @@ from evaluation.overlays import (
     Answer,
     draw_answer,
 )
-from evaluation.report import ReportContext, write_report
 from evaluation.report_tables import (
     format_interval,
     markdown_table,
@@ -38,6 +38,7 @@ from tests.support.disk_corpus import (
     disk_sample,
     write_disk_corpus,
 )
+from tests.support.disk_report import write_disk_report
 from tests.support.evaluation_records import make_record
 
 
@@ -68,30 +69,7 @@ class StrictParser(html.parser.HTMLParser):
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    samples = [
-        disk_sample(str(at), subject=f"s{at // 2}", shape=(40 + at, 48), num_disks=1 + at % 2)
-        for at in range(8)
-    ]
-    corpus = write_disk_corpus(folder / "corpus", samples=samples)
-    predictor, options = BrightnessPredictor(shift_rows=2), EvaluationOptions()
-    records = [
-        row
-        for protocol in ("published_click", "box")
-        for row in evaluate_corpus(
-            predictor, corpus, protocol=protocol, model_name="a<model>", options=options
-        )
-    ]
-    context = ReportContext(
-        model_name="a<model>",
-        command="python launchers/evaluate_checkpoint.py checkpoint=RUN",
-        corpora=(corpus,),
-        predictor=predictor,
-        options=options,
-        num_gallery_cases=2,
-    )
-    write_report(
-        folder / "out", records=records, summaries=summarise_each(records), context=context
-    )
+    records = write_disk_report(folder)
     return folder / "out", records
 
 
@@ -237,6 +215,19 @@ def test_tables_show_intervals_and_directions():
     lines = markdown_table(overall).splitlines()
     assert len({line.count("|") for line in lines}) == 1
     assert terminal_table(summary).row_count == 3
+
+
+def test_a_bound_that_rounds_to_zero_has_no_sign():
+    interval = Interval(mean=0.05, lower=-1e-17, upper=0.1, num_rows=9, num_subjects=3)
+    assert format_interval("miss_rate", interval) == "5.0 % [0.0, 10.0]"
+    assert format_interval("dice", interval) == "0.050 [0.000, 0.100]"
+
+
+def test_a_figure_says_when_it_leaves_out_rows(monkeypatch, tmp_path):
+    monkeypatch.setattr("evaluation.report.MOST_POINTS", 5)
+    write_disk_report(tmp_path)
+    content = (tmp_path / "out" / "report.html").read_text()
+    assert "Of more than 5 rows of a category or source every n-th is drawn." in content
 
 
 def test_intervals_of_one_subject_are_left_out_of_the_tables():

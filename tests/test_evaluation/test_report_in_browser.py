@@ -1,0 +1,95 @@
+"""What a reader sees: the report, opened in a real browser on a wide and on a narrow screen."""
+
+import os
+import shutil
+
+import pytest
+
+from tests.support.disk_report import write_disk_report
+
+pytestmark = pytest.mark.services
+
+NUM_PROTOCOLS, NUM_CASES, NUM_FIGURES, NUM_TABLES = 2, 12, 4, 4
+
+TOO_WIDE = """
+elements => elements.filter(element => element.getBoundingClientRect().right > innerWidth + 1)
+    .map(element => element.outerHTML.slice(0, 80))
+"""
+NOT_DRAWN = """
+images => images.filter(image => !image.complete || image.naturalWidth === 0)
+    .map(image => image.alt)
+"""
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    write_disk_report(folder)
+    return folder / "out" / "report.html"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed; the dev extra brings it."
+    )
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("There is no chromium on the path; apt-get install chromium brings one.")
+    as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=chromium, args=as_root)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(params=[1280, 400])
+def page(browser, report, request):
+    """The report on a screen of that width, and what went wrong in it or left the file."""
+    page = browser.new_page(viewport={"width": request.param, "height": 900})
+    page.complaints, page.requests = [], []
+    page.on("console", lambda message: page.complaints.append(message.text))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on("request", lambda made: page.requests.append(made.url))
+    page.goto(report.as_uri(), wait_until="load")
+    yield page
+    page.close()
+
+
+def test_the_report_opens_without_complaints_and_asks_for_nothing_else(page, report):
+    assert page.complaints == []
+    assert [url for url in page.requests if not url.startswith("data:")] == [report.as_uri()]
+    assert page.title() == "How well a<model> segments"
+
+
+def test_nothing_is_wider_than_the_screen(page):
+    width = page.viewport_size["width"]
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.locator("body > *, main > *, .card, .tile").evaluate_all(TOO_WIDE) == []
+
+
+def test_tables_figures_and_pictures_are_there_to_be_seen(page):
+    sizes = {
+        kind: [place.bounding_box() for place in page.locator(kind).all()]
+        for kind in ("table", "svg", "figure img")
+    }
+    assert {kind: len(found) for kind, found in sizes.items()} == {
+        "table": NUM_TABLES,
+        "svg": NUM_FIGURES,
+        "figure img": NUM_CASES,
+    }
+    for found in sizes.values():
+        assert all(box is not None and min(box["width"], box["height"]) > 40 for box in found)
+    assert page.locator("figure img").evaluate_all(NOT_DRAWN) == []
+    assert page.get_by_text("Not a medical device").first.is_visible()
+
+
+def test_what_is_written_is_large_enough_to_read(page):
+    small = page.locator("td, th, p, li, dd, figcaption, .tile span, svg text").evaluate_all(
+        """elements => elements.map(element => {
+            const svg = element.closest("svg");
+            const scale = svg ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : 1;
+            return parseFloat(getComputedStyle(element).fontSize) * scale;
+        }).filter(pixels => pixels < 9)"""
+    )
+    assert small == []

@@ -4,7 +4,15 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from shards import Corpus, StreamPlan, StreamSource, check_licences, open_corpus
+from shards import (
+    Corpus,
+    StreamPlan,
+    StreamSource,
+    check_licences,
+    find_shared_images,
+    open_corpus,
+    was_checked_at_build,
+)
 
 from .config import DataConfig
 
@@ -85,9 +93,13 @@ def _check_validation(validation: Corpus, *, corpora: tuple[Corpus, ...]) -> Non
             f"data.validation: {validation.url} holds no object to score. Give a split that has "
             "some, or leave data.validation out."
         )
-    trained_on = {shard.sha256 for one in corpora for shard in one.manifest.shards}
-    if any(shard.sha256 in trained_on for shard in validation.manifest.shards):
-        raise ValueError(
-            f"data.validation: {validation.url} shares shards with data.train: its scores would be "
-            "those of images seen in training. Give the validation split."
-        )
+    for one in corpora:
+        shared = None
+        if not was_checked_at_build(one, validation):
+            shared = next(find_shared_images(one, validation), None)
+        if shared is not None:
+            raise ValueError(
+                f"data.validation: {validation.url} shares images with data.train: "
+                f"{shared.second_key} is {shared.first_key} of {one.url}, so its scores would be "
+                "those of images seen in training. Give a split that was held out."
+            )

@@ -16,6 +16,7 @@ from .sample import (
 )
 from .shard_reader import Corpus, check_licences, open_corpus
 from .shard_writer import write_corpus
+from .shared_images import SharedImage, find_shared_images, was_checked_at_build
 from .sources import SOURCES
 from .step_slots import num_micro_batches
 from .storage import Storage
@@ -37,6 +38,7 @@ __all__ = [
     "RunLength",
     "SampleAddress",
     "ShardEntry",
+    "SharedImage",
     "SourceDescription",
     "Storage",
     "StreamPlan",
@@ -54,6 +56,7 @@ __all__ = [
     "draw_contact_sheet",
     "draw_tables",
     "encode_png",
+    "find_shared_images",
     "hash_pixels",
     "make_key",
     "num_micro_batches",
@@ -64,5 +67,6 @@ __all__ = [
     "read_manifest",
     "survey_corpus",
     "validate_corpus",
+    "was_checked_at_build",
     "write_corpus",
 ]

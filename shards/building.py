@@ -19,15 +19,17 @@ from tqdm import tqdm
 
 from .build_report import BuildReport, InputError
 from .config import BuildConfig
+from .corpus_file import CORPUS_NAME, read_corpus_file
 from .manifest import FORMAT_VERSION, Manifest, SourceDescription, to_json_file
 from .patient_split import SPLITS, split_of_subject
 from .sample import UltrasoundSample
 from .shard_reader import open_corpus
 from .shard_writer import CorpusWriter
+from .shared_images import find_shared_images
 from .sources import SOURCES, PlannedSample, SourcePlan
 from .storage import Storage, join_url
 
-CORPUS_NAME = "corpus.json"
+SHARED_IMAGES = "images in more than one split"
 
 _logger = logging.getLogger(__name__)
 
@@ -74,6 +76,7 @@ def build_corpora(config: BuildConfig) -> dict[str, Manifest]:
         return finished
     with _writing_guard(config.output), _staging(config.output) as url:
         manifests = _write_splits(config, plan, report=report, url=url)
+        _check_shared_images(url, splits=list(manifests), config=config, report=report)
         fields = _corpus_fields(config, plan, report=report, manifests=manifests)
         Storage(url).write(CORPUS_NAME, content=to_json_file(fields))
     _log_outcome(config, manifests=manifests, report=report)
@@ -217,43 +220,23 @@ def _finished_build(config: BuildConfig, *, plan: BuildPlan) -> dict[str, Manife
     return None
 
 
-def read_corpus_file(url: str) -> dict[str, Any] | None:
-    """Return what `corpus.json` at `url` says, or None where there is none.
-
-    Raises:
-        ValueError: It is damaged.
-    """
-    storage = Storage(url)
-    where = storage.shown(CORPUS_NAME)
-    try:
-        fields = json.loads(storage.read(CORPUS_NAME))
-        version, _ = int(fields["format_version"]), dict(fields["splits"])
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{where}: is no table of corpora ({error!r}). Remove it, and build again."
-        ) from error
-    if not 1 <= version <= FORMAT_VERSION:
-        raise ValueError(
-            f"{where}: has format version {version}; this program reads versions 1 to "
-            f"{FORMAT_VERSION}. Use a newer program, or build again with overwrite=true."
-        )
-    return fields
-
-
 @contextlib.contextmanager
 def _staging(output: str) -> Iterator[str]:
     """Give the URL to build at, and put a finished build in its place.
 
     On a disk that is a folder beside `output`, so that nothing is seen, and nothing of an older
     build lost, before all is well. Elsewhere renaming would copy everything, so the older build
-    is removed first.
+    is removed first, and what a build wrote that ends in an error is removed as well.
     """
     storage = Storage(output)
     if not storage.is_local:
         storage.remove()
-        yield output
+        try:
+            yield output
+        except BaseException:
+            with contextlib.suppress(OSError):  # the error that ended the build says more
+                storage.remove()
+            raise
         return
     final = Path(storage.folder)
     staged = Storage(f"{storage.folder}.partial")
@@ -315,6 +298,25 @@ def _write_splits(
     return manifests
 
 
+def _check_shared_images(
+    url: str, *, splits: list[str], config: BuildConfig, report: BuildReport
+) -> None:
+    """Refuse or note images of which two splits hold the very pixels, whatever they are called."""
+    corpora = {split: open_corpus(join_url(url, name=split)) for split in splits}
+    for one, other in itertools.combinations(splits, 2):
+        for shared in find_shared_images(corpora[one], corpora[other]):
+            if config.leaks == "report":
+                report.note(SHARED_IMAGES)
+                continue
+            message = (
+                f"{shared.first_key} in {one} and {shared.second_key} in {other} are the same "
+                "picture. Take one of them out of its list, or keep both with leaks=report."
+            )
+            report.add(InputError("image in more than one split", message), is_obstacle=True)
+    if report.refuses(max_skipped_samples=config.max_skipped_samples):
+        raise _refusal(config, report)
+
+
 def _read(planned: PlannedSample, *, report: BuildReport) -> UltrasoundSample | None:
     try:
         sample = planned.read()
@@ -358,6 +360,7 @@ def _corpus_fields(
         "splits": {split: manifest.content_hash for split, manifest in manifests.items()},
         "grouping_rule": plan.grouping_rule,
         "num_leaked_subjects": plan.num_leaked_subjects,
+        "num_shared_images": report.notes[SHARED_IMAGES],
         "skipped": report.problems_by_kind(),
         "notes": dict(sorted(report.notes.items())),
         "options": config.content_options(),

@@ -15,6 +15,7 @@ from .manifest import Manifest, ManifestSource, ShardEntry, SourceDescription, w
 from .sample import KEY_PATTERN, MAX_KEY_LENGTH, UltrasoundSample, hash_pixels, key_word
 from .sample_members import pack_members
 from .shard_index import digest_bytes, pack_index
+from .shared_images import pack_digests, pixels_name
 from .storage import Storage
 
 END_OF_TAR = bytes(1024)
@@ -78,6 +79,7 @@ class CorpusWriter:
         self._shard: _OpenShard | None = None
         self._shards: list[ShardEntry] = []
         self._keys: set[str] = set()
+        self._pixels: dict[str, list[str]] = defaultdict(list)
         self._subjects: dict[str, set[str]] = defaultdict(set)
         self._num_unknown_subjects: Counter[str] = Counter()
 
@@ -109,6 +111,7 @@ class CorpusWriter:
             self._shard = _OpenShard(self._storage, name=name, source=source)
         self._shard.append(packed, num_objects=len(sample.objects))
         self._keys.add(sample.key)
+        self._pixels[source].append(sample.origin.pixels_sha256)
         if sample.origin.subject_is_known:
             self._subjects[source].add(sample.origin.subject)
         else:
@@ -119,6 +122,9 @@ class CorpusWriter:
         if self._shard is not None:
             self._close_shard()
         names = list(dict.fromkeys(entry.source for entry in self._shards))
+        for name in names:
+            content = pack_digests(self._pixels[name])
+            self._storage.write(pixels_name(name), content=content)
         manifest = Manifest(
             split=self._split,
             sources=tuple(self._count_source(name) for name in names),

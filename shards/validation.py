@@ -2,20 +2,22 @@
 
 import hashlib
 import io
+import itertools
 import tarfile
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 import numpy as np
 from tqdm import tqdm
 
-from .building import read_corpus_file
+from .corpus_file import read_corpus_file
 from .manifest import Manifest, ShardEntry, parse_manifest
 from .sample import UltrasoundSample, count_components, hash_pixels
 from .sample_members import read_sample
 from .shard_index import digest_bytes
 from .shard_reader import read_index
 from .shard_writer import END_OF_TAR
+from .shared_images import pack_digests, pixels_name, read_source_digests
 from .storage import Storage, join_url
 
 
@@ -37,6 +39,8 @@ class _Tally:
     keys: set[str] = field(default_factory=set)
     known_subjects: set[tuple[str, str]] = field(default_factory=set)
     num_unknown_subjects: Counter[str] = field(default_factory=Counter)
+    images: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
+    """Source -> (sha256 of the pixels, key) of each of its images, in their order."""
 
     def add(self, where: str, *, what: str) -> None:
         """Remember a finding."""
@@ -62,11 +66,13 @@ def validate_corpus(url: str) -> list[Finding]:
     fields = read_corpus_file(url)
     findings: list[Finding] = []
     subjects: dict[str, set[tuple[str, str]]] = {}
+    images: dict[str, dict[str, str]] = {}
     for corpus_url in corpus_urls(url):
         tally = _Tally()
         manifest = _validate_one(corpus_url, tally=tally)
         findings += tally.findings
         subjects[corpus_url] = tally.known_subjects
+        images[corpus_url] = {sha256: key for some in tally.images.values() for sha256, key in some}
         if fields is not None and manifest is not None:
             expected = fields["splits"][corpus_url.rsplit("/", maxsplit=1)[-1]]
             if manifest.content_hash != expected:
@@ -74,6 +80,8 @@ def validate_corpus(url: str) -> list[Finding]:
                 findings.append(Finding(where=corpus_url, what=what))
     if fields is not None and not fields.get("num_leaked_subjects"):
         findings += _find_leaks(subjects)
+    if fields is not None and not fields.get("num_shared_images"):
+        findings += _find_shared(images)
     return findings
 
 
@@ -94,6 +102,7 @@ def _validate_one(url: str, *, tally: _Tally) -> Manifest | None:
         if name.endswith(".tar") and name not in listed:
             tally.add(storage.shown(name), what="is not in the manifest")
     _check_sources(url, manifest=manifest, tally=tally)
+    _check_digests(storage, manifest=manifest, tally=tally)
     return manifest
 
 
@@ -141,6 +150,7 @@ def _check_sample(
     if sample.key in tally.keys:
         tally.add(where, what="the key came before in this corpus")
     tally.keys.add(sample.key)
+    tally.images[entry.source].append((origin.pixels_sha256, sample.key))
     if origin.subject_is_known:
         tally.known_subjects.add((origin.source, origin.subject))
     else:
@@ -199,10 +209,31 @@ def _check_sources(url: str, *, manifest: Manifest, tally: _Tally) -> None:
                 tally.add(url, what=what)
 
 
+def _check_digests(storage: Storage, *, manifest: Manifest, tally: _Tally) -> None:
+    for source in manifest.sources:
+        where = storage.shown(pixels_name(source.name))
+        try:
+            found = read_source_digests(storage, source=source).tobytes()
+        except (ValueError, OSError) as error:
+            tally.add(where, what=str(error))
+            continue
+        if found != pack_digests([sha256 for sha256, _ in tally.images[source.name]]):
+            tally.add(where, what="does not hold the digests of the images")
+
+
 def _find_leaks(subjects: dict[str, set[tuple[str, str]]]) -> list[Finding]:
     counts = Counter(subject for known in subjects.values() for subject in known)
     return [
         Finding(where=source, what=f"subject {subject} is in {count} splits")
         for (source, subject), count in sorted(counts.items())
         if count > 1
+    ]
+
+
+def _find_shared(images: dict[str, dict[str, str]]) -> list[Finding]:
+    return [
+        Finding(where=f"{other}: {pixels[sha256]}", what=f"is the very picture of {one}: {key}")
+        for (one, known), (other, pixels) in itertools.combinations(images.items(), 2)
+        for sha256, key in known.items()
+        if sha256 in pixels
     ]

@@ -78,7 +78,7 @@ def test_training_shards_given_for_validation_are_refused(
 ) -> None:
     words = nano_words(corpora, root=tmp_path, words=(f"data.validation={corpora / 'train'}",))
     said = refuse(words, monkeypatch=monkeypatch, capsys=capsys)
-    assert "shares shards with data.train" in said
+    assert "shares images with data.train" in said
 
 
 @pytest.mark.parametrize(

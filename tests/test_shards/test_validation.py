@@ -37,7 +37,9 @@ def test_a_flipped_bit_in_a_picture_is_named_three_times(tmp_path):
     assert "toy__image-00002: cannot be decoded as a picture" in report
 
 
-@pytest.mark.parametrize("name", ["toy-00001.tar", "toy-00001.index", "manifest.json"])
+@pytest.mark.parametrize(
+    "name", ["toy-00001.tar", "toy-00001.index", "toy.pixels", "manifest.json"]
+)
 def test_a_missing_file_is_a_finding(tmp_path, name):
     write_toy_corpus(str(tmp_path))
     (tmp_path / name).unlink()
@@ -101,4 +103,15 @@ def test_a_subject_in_two_splits_is_a_finding(tmp_path):
         hashes[split] = manifest.content_hash
     fields = {"format_version": 1, "splits": hashes, "num_leaked_subjects": 0}
     (tmp_path / "corpus.json").write_text(json.dumps(fields))
-    assert what_is_wrong(tmp_path) == "toy: subject subject-0 is in 2 splits"
+    key = make_sample(0).key
+    assert what_is_wrong(tmp_path).splitlines() == [
+        "toy: subject subject-0 is in 2 splits",
+        f"{tmp_path}/test: {key}: is the very picture of {tmp_path}/train: {key}",
+    ]
+
+
+def test_digests_that_are_not_those_of_the_images_are_a_finding(tmp_path):
+    write_toy_corpus(str(tmp_path))
+    path = tmp_path / "toy.pixels"
+    path.write_bytes(path.read_bytes()[::-1])
+    assert "toy.pixels: does not hold the digests of the images" in what_is_wrong(tmp_path)

@@ -1,0 +1,122 @@
+"""Images that lie in two corpora, found from eight bytes an image.
+
+Beside its shards a corpus holds `SOURCE.pixels`: the first 8 bytes of each image's
+`origin.pixels_sha256`, in the order of the source's shards. Few images agree in these by chance,
+and what agrees is compared in full, so that what is found is exact.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .corpus_file import read_corpus_file
+from .manifest import ManifestSource
+from .sample import key_word
+from .shard_reader import Corpus
+from .storage import Storage
+
+DIGEST = np.dtype("<u8")
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedImage:
+    """The same pixels in two corpora, under one key or two."""
+
+    first_key: str
+    second_key: str
+
+
+def pixels_name(source: str) -> str:
+    """Return the name of the file that holds the digests of a source."""
+    return f"{key_word(source)}.pixels"
+
+
+def pack_digests(pixels_sha256: Sequence[str]) -> bytes:
+    """Return the content of that file."""
+    return b"".join(bytes.fromhex(digest)[: DIGEST.itemsize] for digest in pixels_sha256)
+
+
+def find_shared_images(first: Corpus, second: Corpus) -> Iterator[SharedImage]:
+    """Yield every image of `second` whose pixels `first` holds as well.
+
+    Eight bytes an image are read, and both samples of what is found.
+
+    Raises:
+        FileNotFoundError: A corpus lacks a file of digests.
+        ValueError: A file of digests does not fit its manifest.
+    """
+    digests, places = _read_digests(first)
+    order = np.argsort(digests)
+    other_digests, other_places = _read_digests(second)
+    for index in np.flatnonzero(np.isin(other_digests, digests)):
+        start, end = (
+            int(np.searchsorted(digests, other_digests[index], side=side, sorter=order))
+            for side in ("left", "right")
+        )
+        sample = second.read_flat(int(other_places[index]))
+        for candidate in order[start:end]:
+            known = first.read_flat(int(places[candidate]))
+            if known.origin.pixels_sha256 == sample.origin.pixels_sha256:
+                yield SharedImage(first_key=known.key, second_key=sample.key)
+                break
+
+
+def was_checked_at_build(first: Corpus, second: Corpus) -> bool:
+    """Say whether both are splits of one build, which compared them with each other already.
+
+    A build that was told to keep what its splits share (`leaks=report`) is not refused later on; a
+    warning says how much that is.
+    """
+    (folder, name), (other_folder, other_name) = (_place(one.url) for one in (first, second))
+    if folder is None or folder != other_folder or name == other_name:
+        return False
+    fields = read_corpus_file(folder)
+    if fields is None or "num_shared_images" not in fields:
+        return False
+    hashes = fields["splits"]
+    expected = (hashes.get(name), hashes.get(other_name))
+    if expected != (first.manifest.content_hash, second.manifest.content_hash):
+        return False
+    shared = {what: fields[what] for what in ("num_leaked_subjects", "num_shared_images")}
+    if any(shared.values()):
+        _logger.warning("%s: its splits share subjects or images: %s", folder, shared)
+    return True
+
+
+def _place(url: str) -> tuple[str | None, str]:
+    folder, _, name = url.rstrip("/").rpartition("/")
+    return folder or None, name
+
+
+def _read_digests(corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
+    """Return the digests of all images, and each one's place in the flat order."""
+    storage = Storage(corpus.url)
+    ends = np.cumsum([0, *corpus.samples_per_shard])
+    digests, places = [np.empty(0, DIGEST)], [np.empty(0, np.int64)]
+    for source in corpus.manifest.sources:
+        digests.append(read_source_digests(storage, source=source))
+        for number, shard in enumerate(corpus.manifest.shards):
+            if shard.source == source.name:
+                places.append(np.arange(ends[number], ends[number + 1]))
+    return np.concatenate(digests), np.concatenate(places)
+
+
+def read_source_digests(storage: Storage, *, source: ManifestSource) -> np.ndarray:
+    """Read the digests of a source's images; errors as `find_shared_images`."""
+    name = pixels_name(source.name)
+    try:
+        content = storage.read(name)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{storage.shown(name)}: is missing. Copy the whole folder, or build the corpus again."
+        ) from error
+    if len(content) != source.num_samples * DIGEST.itemsize:
+        raise ValueError(
+            f"{storage.shown(name)}: has {len(content)} bytes; {source.num_samples} images need "
+            f"{source.num_samples * DIGEST.itemsize}. Copy it again, or build the corpus again."
+        )
+    return np.frombuffer(content, DIGEST)

@@ -49,10 +49,10 @@ class PublishedDataset(Dataset[dict[str, torch.Tensor]]):
         image = Image.open(image_path).convert("L")
         mask = Image.open(mask_path).convert("L")
         image, mask = self._change(image, mask)
-        pixels = np.asarray(image.resize(_INPUT_SIZE, _BILINEAR))
+        pixels = np.asarray(image.resize(_INPUT_SIZE, _BILINEAR), dtype=np.float32)
         inside = np.asarray(mask.resize(_INPUT_SIZE, _NEAREST)) > 0
         return {
-            "image": torch.from_numpy(pixels)[None].float() / 255.0,
+            "image": torch.from_numpy(pixels)[None] / 255.0,
             "mask": torch.from_numpy(inside),
             "point": torch.from_numpy(self._click(inside)),
         }

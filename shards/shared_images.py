@@ -112,7 +112,8 @@ def read_source_digests(storage: Storage, *, source: ManifestSource) -> np.ndarr
         content = storage.read(name)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{storage.shown(name)}: is missing. Copy the whole folder, or build the corpus again."
+            f"{storage.shown(name)}: is missing. Copy the whole folder, or build the corpus again "
+            "with overwrite=true."
         ) from error
     if len(content) != source.num_samples * DIGEST.itemsize:
         raise ValueError(

@@ -170,7 +170,9 @@ def test_an_output_below_a_file_is_one_clear_error(tmp_path):
 def test_a_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path):
     script = """
         import resource, sys
-                from tests.support.corpora import build_phantom
+        from pathlib import Path
+        import scipy.ndimage
+        from tests.support.corpora import build_phantom
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
         try:
             build_phantom(Path(sys.argv[1]), frames_per_subject=1)

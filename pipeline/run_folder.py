@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import socket
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,21 +113,16 @@ def _locked(path: Path, *, fresh: bool) -> Iterator[None]:
             _logger.info("run.fresh=true: the earlier run was moved to %s.", aside)
             lock.close()
             lock = _take_lock(path)
-        (path / "checkpoints").mkdir(exist_ok=True)
+        _check_writable(path)
         yield
     finally:
         lock.close()
 
 
 def _take_lock(path: Path) -> IO[str]:
-    try:
+    with _explaining_refusals(path):
         path.mkdir(parents=True, exist_ok=True)
         lock = (path / "lock").open("a+", encoding="utf-8")
-    except OSError as error:
-        raise OSError(
-            f"The run folder {path} cannot be written: {error.strerror}. Choose another place "
-            "with run.root=FOLDER."
-        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -141,6 +137,26 @@ def _take_lock(path: Path) -> IO[str]:
     lock.write(f"process {os.getpid()} on {socket.gethostname()}")
     lock.flush()
     return lock
+
+
+def _check_writable(path: Path) -> None:
+    """Find out now, and not at the first checkpoint, that nothing can be written."""
+    with _explaining_refusals(path):
+        (path / "checkpoints").mkdir(exist_ok=True)
+        for folder in (path, path / "checkpoints"):
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+
+
+@contextmanager
+def _explaining_refusals(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"The run folder {path} cannot be written: {error.strerror}. Make it writable, or "
+            "choose another place with run.root=FOLDER."
+        ) from error
 
 
 def _free_name(path: Path) -> Path:

@@ -33,11 +33,12 @@ class StopSignal:
         del frame
         if number == signal.SIGINT and self.number == signal.SIGINT:
             raise KeyboardInterrupt
-        if not self.number:
+        # Noted first: the next signal may come while this one is being told.
+        before, self.number = self.number, number
+        if not before:
             _logger.warning(
                 "%s: the run ends after this step and saves.", signal.Signals(number).name
             )
-        self.number = number
 
 
 @contextmanager

@@ -3,21 +3,26 @@
     python -m benchmarks.forward [PRESET] [REPEATS]
 
 Rows with three masks ask three prompts about one image, which the published code encodes anew for
-each. The runs are interleaved, and the fastest of each is shown.
+each. The runs are interleaved, and the fastest of each is shown; nothing is, if the outputs are not
+the same.
 """
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
+from torch import Tensor
+from tqdm import tqdm
 
 from model import Prompts, SamusSegmenter, build_segmenter
 
+from .agreement import refuse_disagreement
 from .published_formulation import PublishedFormulation
 from .table import Measurement, print_measurements
 
-AIMS = {torch.float32: 1.6, torch.bfloat16: 3.5}
+AIMS = {"float32": 1.6, "bfloat16": 3.5}
+NUM_MASKS = (1, 3)
 
 
 def build(preset: str) -> SamusSegmenter:
@@ -38,41 +43,52 @@ def clicks(segmenter: SamusSegmenter, *, image_index: list[int]) -> Prompts:
     )
 
 
-def fastest_seconds(runs: dict[str, Callable[[], object]], *, repeats: int) -> dict[str, float]:
-    """Time every run `repeats` times in turns, after one that does not count."""
+def setting_name(precision: str, *, num_masks: int) -> str:
+    """Name a precision and a number of masks an image, for the rows of a table."""
+    return f"{precision}, {num_masks} mask{'s' if num_masks > 1 else ''}"
+
+
+def fastest_seconds(runs: Mapping[str, Callable[[], object]], *, repeats: int) -> dict[str, float]:
+    """Time every run `repeats` times in turns; the caller has run each once to warm up."""
     best = dict.fromkeys(runs, float("inf"))
-    for repeat in range(repeats + 1):
+    for _ in range(repeats):
         for name, run in runs.items():
             start = time.perf_counter()
             run()
-            if repeat:
-                best[name] = min(best[name], time.perf_counter() - start)
+            best[name] = min(best[name], time.perf_counter() - start)
     return best
 
 
 def measure(segmenter: SamusSegmenter, *, repeats: int) -> list[Measurement]:
-    """Time both formulations in both precisions, for one and three masks of an image."""
+    """Time both formulations in both precisions, for one and three masks of an image.
+
+    Raises:
+        ValueError: Their outputs differ, so that a ratio would mean nothing.
+    """
     segmenter.eval()
     published = PublishedFormulation(segmenter)
     side = segmenter.architecture.input_size
     images = torch.rand(1, 1, side, side)
     rows = []
-    for dtype, aim in AIMS.items():
-        for num_masks in (1, 3):
-            prompts = clicks(segmenter, image_index=[0] * num_masks)
-            label = f"{str(dtype).removeprefix('torch.')}, {num_masks} mask(s)"
-            with (
-                torch.no_grad(),
-                torch.autocast("cpu", dtype=dtype, enabled=dtype is torch.bfloat16),
-            ):
-                seconds = fastest_seconds(
-                    {
-                        f"published, {label}": lambda given=prompts: published(images, given),
-                        f"ours, {label}": lambda given=prompts: segmenter(images, given),
-                    },
-                    repeats=repeats,
-                )
-            rows += as_rows(seconds, aim=aim if num_masks == 1 else None)
+    settings = [(precision, masks) for precision in AIMS for masks in NUM_MASKS]
+    for precision, num_masks in tqdm(settings, desc="forward", unit="setting", disable=None):
+        prompts = clicks(segmenter, image_index=[0] * num_masks)
+        label = setting_name(precision, num_masks=num_masks)
+
+        def theirs(given: Prompts = prompts) -> Tensor:
+            return published(images, given)
+
+        def ours(given: Prompts = prompts) -> Tensor:
+            return segmenter(images, given).low_resolution_logits
+
+        with (
+            torch.no_grad(),
+            torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bfloat16"),
+        ):
+            refuse_disagreement(label, ours=ours(), published=theirs(), precision=precision)
+            runs = {f"published, {label}": theirs, f"ours, {label}": ours}
+            seconds = fastest_seconds(runs, repeats=repeats)
+        rows += as_rows(seconds, aim=AIMS[precision] if num_masks == 1 else None)
     return rows
 
 

@@ -4,16 +4,19 @@
 
 A step is encode, decode, Dice and cross-entropy, and backward, with the published weights frozen.
 The optimizer is left out: it is the same for both. Peak memory is of the process, so each row is
-measured in a process of its own.
+measured in a process of its own. Nothing is shown if logits or gradients are not the same. By
+default one step of one image is timed a row, which takes minutes on two cores.
 """
 
 import multiprocessing
 import resource
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from model import (
     MaskPrediction,
@@ -24,11 +27,24 @@ from model import (
     object_losses,
 )
 
-from .forward import build, clicks, fastest_seconds
+from .agreement import refuse_disagreement
+from .forward import build, clicks, fastest_seconds, setting_name
 from .published_formulation import PublishedFormulation
 from .table import Measurement, print_measurements
 
-AIMS = {"float32": 2.5, "bfloat16": 6.0}
+SETTINGS = {("float32", 1): 2.5, ("float32", 3): None, ("bfloat16", 1): 6.0}
+"""Precision and masks an image, with the aim."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimedStep:
+    """What one formulation took, and what it computed."""
+
+    seconds: float
+    peak_gibibytes: float
+    logits: list[float]
+    gradient_lengths: list[float]
+    """Of every weight that trains."""
 
 
 def step(
@@ -37,8 +53,8 @@ def step(
     *,
     images: Tensor,
     prompts: Prompts,
-) -> None:
-    """Do one forward and backward pass."""
+) -> Tensor:
+    """Do one forward and backward pass, and return the logits."""
     segmenter.zero_grad(set_to_none=True)
     logits = predict(images, prompts).float()
     targets = (images.index_select(0, prompts.image_index)[:, 0] > 0.5).float()
@@ -46,10 +62,11 @@ def step(
         MaskPrediction(low_resolution_logits=logits), targets=targets, config=ObjectiveConfig()
     )
     terms["total"].mean().backward()
+    return logits.detach()
 
 
-def timed_step(options: tuple[str, str, str, int, int, int]) -> tuple[float, float]:
-    """Return seconds and peak gibibytes of one formulation; runs in a fresh process."""
+def timed_step(options: tuple[str, str, str, int, int, int]) -> TimedStep:
+    """Measure one formulation; runs in a fresh process."""
     formulation, precision, preset, repeats, batch_size, masks_per_image = options
     segmenter = build(preset).train()
     freeze(segmenter, has_base=True)
@@ -65,59 +82,73 @@ def timed_step(options: tuple[str, str, str, int, int, int]) -> tuple[float, flo
                 return published(given, questions)
             return segmenter(given, questions).low_resolution_logits
 
-    seconds = fastest_seconds(
-        {"step": lambda: step(segmenter, predict, images=images, prompts=prompts)},
-        repeats=repeats,
-    )
+    def run() -> Tensor:
+        return step(segmenter, predict, images=images, prompts=prompts)
+
+    logits = run().flatten().tolist()
+    lengths = [w.grad.norm().item() for w in segmenter.parameters() if w.grad is not None]
+    seconds = fastest_seconds({"step": run}, repeats=repeats)["step"]
     peak_kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return seconds["step"], peak_kibibytes / 2**20
+    return TimedStep(
+        seconds=seconds,
+        peak_gibibytes=peak_kibibytes / 2**20,
+        logits=logits,
+        gradient_lengths=lengths,
+    )
 
 
 def measure(*, preset: str, repeats: int, batch_size: int) -> list[Measurement]:
-    """Measure every row in a process of its own, one after the other."""
+    """Measure every row in a process of its own, one after the other.
+
+    Raises:
+        ValueError: Logits or gradients differ, so that a ratio would mean nothing.
+    """
     rows = []
     context = multiprocessing.get_context("spawn")
-    for precision, aim in AIMS.items():
-        for masks in (1, 3):
+    with tqdm(total=2 * len(SETTINGS), unit="row", disable=None) as bar:
+        for (precision, masks), aim in SETTINGS.items():
             found = {}
+            label = setting_name(precision, num_masks=masks)
             for formulation in ("published", "ours"):
+                bar.set_description(f"{formulation}, {label}")
                 options = (formulation, precision, preset, repeats, batch_size, masks)
                 with context.Pool(1) as pool:
                     found[formulation] = pool.apply(timed_step, (options,))
-            label = f"{precision}, {masks} mask(s) an image"
-            rows += _rows(found, label=label, aim=aim if masks == 1 else None)
+                bar.update()
+            for what in ("logits", "gradient_lengths"):
+                values = {name: torch.tensor(getattr(one, what)) for name, one in found.items()}
+                refuse_disagreement(f"{what}, {label}", **values, precision=precision)
+            rows += _rows(found, label=label, aim=aim)
     return rows
 
 
-def _rows(
-    found: dict[str, tuple[float, float]], *, label: str, aim: float | None
-) -> list[Measurement]:
+def _rows(found: dict[str, TimedStep], *, label: str, aim: float | None) -> list[Measurement]:
     rows = []
-    for index, (quantity, unit) in enumerate((("step", "s"), ("peak memory", "GiB"))):
-        baseline = f"published {quantity}, {label}"
-        rows.append(
+    for quantity, attribute, unit, wanted in (
+        ("step", "seconds", "s", aim),
+        ("peak memory", "peak_gibibytes", "GiB", None if aim is None else 2.0),
+    ):
+        published, ours = f"published {quantity}, {label}", f"ours {quantity}, {label}"
+        values = {name: getattr(timed, attribute) for name, timed in found.items()}
+        rows += [
+            Measurement(name=published, value=values["published"], unit=unit, lower_is_better=True),
             Measurement(
-                name=baseline, value=found["published"][index], unit=unit, lower_is_better=True
-            )
-        )
-        rows.append(
-            Measurement(
-                name=f"ours {quantity}, {label}",
-                value=found["ours"][index],
+                name=ours,
+                value=values["ours"],
                 unit=unit,
-                baseline=baseline,
+                baseline=published,
                 lower_is_better=True,
-                aim=(aim if index == 0 else 2.0) if aim is not None else None,
-            )
-        )
+                aim=wanted,
+            ),
+        ]
     return rows
 
 
 def main(words: list[str]) -> None:
     """Measure and print the table."""
     preset = words[0] if words else "samus_vit_b"
-    repeats = int(words[1]) if len(words) > 1 else 2
-    batch_size = int(words[2]) if len(words) > 2 else 2
+    repeats = int(words[1]) if len(words) > 1 else 1
+    batch_size = int(words[2]) if len(words) > 2 else 1
     title = f"Training step of {preset}, batch of {batch_size}"
     print_measurements(title, measure(preset=preset, repeats=repeats, batch_size=batch_size))
 

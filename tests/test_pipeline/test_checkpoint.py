@@ -101,6 +101,23 @@ def test_a_torn_checkpoint_does_not_count_among_the_newest(tmp_path: Path) -> No
     assert checkpoint_to_resume(tmp_path) == tmp_path / "step-00000002"
 
 
+def test_a_damaged_checkpoint_that_was_passed_over_does_not_count_among_the_newest(
+    tmp_path: Path,
+) -> None:
+    for step in (1, 2, 3):
+        write(tmp_path, step=step)
+    (tmp_path / "step-00000003" / "weights.safetensors").write_bytes(b"")
+    assert checkpoint_to_resume(tmp_path) == tmp_path / "step-00000002"
+    write(tmp_path, step=4)
+    prune_checkpoints(tmp_path, keep=2)
+    whole = [
+        folder.name[-1] for folder in step_folders(tmp_path) if (folder / "COMPLETE").is_file()
+    ]
+    assert whole == ["2", "4"]
+    write(tmp_path, step=3)  # the run may come by again
+    verify_complete(tmp_path / "step-00000003")
+
+
 def test_steps_are_ordered_by_number_beyond_eight_digits(tmp_path: Path) -> None:
     for step in (99_999_999, 100_000_000):
         write(tmp_path, step=step)
@@ -110,8 +127,10 @@ def test_steps_are_ordered_by_number_beyond_eight_digits(tmp_path: Path) -> None
 def test_a_run_whose_every_checkpoint_is_damaged_does_not_begin_anew(tmp_path: Path) -> None:
     folder = write(tmp_path, step=1)
     (folder / "weights.safetensors").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"No checkpoint of this run can be read.*run.fresh=true"):
-        checkpoint_to_resume(tmp_path)
+    for _ in range(2):
+        expected = r"No checkpoint of this run can be read.*run.fresh=true"
+        with pytest.raises(ValueError, match=expected):
+            checkpoint_to_resume(tmp_path)
 
 
 def test_a_checkpoint_is_not_written_over_a_file_that_cannot_be(tmp_path: Path) -> None:

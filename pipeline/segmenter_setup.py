@@ -79,6 +79,12 @@ def prepare_segmenter(config: PretrainConfig, *, categories: tuple[str, ...]) ->
     overrides = _overrides(config, categories=categories)
     seed_first_weights(config.run.seed)
     segmenter = build_segmenter(config.model.preset, **overrides)
+    uses_predicted_iou = config.objective.kind == "focal_dice_iou"
+    if uses_predicted_iou and segmenter.is_automatic:
+        raise ValueError(
+            f"objective.kind=focal_dice_iou needs a model that predicts its IoU, which "
+            f"{config.model.preset} does not. Choose objective.kind=dice_bce."
+        )
     base, from_base = None, frozenset[str]()
     if config.model.base is not None:
         if segmenter.is_automatic:
@@ -96,7 +102,7 @@ def prepare_segmenter(config: PretrainConfig, *, categories: tuple[str, ...]) ->
     freeze(
         segmenter,
         has_base=base is not None,
-        uses_predicted_iou=config.objective.kind == "focal_dice_iou",
+        uses_predicted_iou=uses_predicted_iou,
     )
     segmenter.set_activation_checkpointing(config.activation_checkpointing)
     return PreparedSegmenter(

@@ -103,6 +103,19 @@ def test_a_validation_that_cannot_be_asked_is_refused_at_the_start(
     assert not (tmp_path / "nano" / "metrics.jsonl").exists()
 
 
+def test_an_objective_that_the_model_cannot_serve_is_refused_before_the_first_step(
+    corpora: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ("model.preset=unet_tiny", "objective.kind=focal_dice_iou")
+    options = nano_words(corpora, root=tmp_path, words=words)
+    said = refuse(options, monkeypatch=monkeypatch, capsys=capsys)
+    assert "needs a model that predicts its IoU, which unet_tiny does not" in said
+    assert not (tmp_path / "nano" / "metrics.jsonl").exists()
+
+
 def test_a_launcher_that_started_one_of_two_processes_is_found_out(
     corpora: Path,
     tmp_path: Path,

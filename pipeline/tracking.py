@@ -1,15 +1,16 @@
 """The run in MLflow: a copy of `metrics.jsonl` and the run's files, for looking at.
 
 Rank 0 alone writes. Whatever MLflow does, training goes on: a failure is logged once per kind, and
-rows that could not be sent are sent with the next ones, or when the run is next started.
+what could not be sent goes with the next row; rows also when the run is next started.
 """
 
+import functools
 import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from .config import TrackingConfig
 from .metric_log import MetricRow
@@ -17,7 +18,6 @@ from .metric_log import MetricRow
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-Result = TypeVar("Result")
 RunEnd = Literal["FINISHED", "FAILED", "KILLED"]
 
 RETRY_AFTER_SECONDS = 30.0
@@ -53,6 +53,7 @@ class Tracker:
         self._known_run: str | None = None
         self._has_parameters = True
         self._pending: list[MetricRow] = []
+        self._waiting: list[tuple[str, Callable[[MlflowClient, str], object]]] = []
         self._last_steps: dict[str, int] = {}
         self._told: set[tuple[str, str]] = set()
         self._silent_until = 0.0
@@ -88,17 +89,19 @@ class Tracker:
         self._send()
 
     def log_row(self, row: MetricRow) -> None:
-        """Send a row, and those before it that could not be sent."""
+        """Send a row, and everything before it that could not be sent."""
         if self._is_on:
             self._pending.append(row)
             self._send()
 
     def log_file(self, path: Path, *, folder: str = "") -> None:
-        """Keep a file with the run."""
-        self._with_run(
-            "log a file",
-            lambda client, run_id: client.log_artifact(run_id, str(path), folder or None),
-        )
+        """Keep a file with the run, as it is when MLflow answers."""
+
+        def send(client: "MlflowClient", run_id: str) -> None:
+            if path.is_file():  # else it went while MLflow was away
+                client.log_artifact(run_id, str(path), folder or None)
+
+        self._with_run("log a file", send)
 
     def log_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags, such as the hashes of the corpora."""
@@ -112,15 +115,21 @@ class Tracker:
     def end(self, status: RunEnd) -> None:
         """Send what is pending and say how the run ended."""
         self._silent_until = 0.0
-        if self._pending:
-            self._send()
         self._with_run("end", lambda client, run_id: client.set_terminated(run_id, status))
 
     def _send(self) -> None:
         if self.run_id is None:
             self._attempt("begin", self._join)
-        if self.run_id is not None and self._pending:
+        client, run_id = self._client, self.run_id
+        if client is None or run_id is None:
+            return
+        if self._pending:
             self._attempt("log metrics", self._send_pending)
+        while self._waiting:
+            what, action = self._waiting[0]
+            if not self._attempt(what, functools.partial(action, client, run_id)):
+                return
+            self._waiting.pop(0)
 
     def _join(self) -> None:
         """Go on with the known run, or begin one; what was done before a failure is kept."""
@@ -205,17 +214,18 @@ class Tracker:
             self._last_steps[row.kind] = row.step
             self._pending.pop(0)
 
-    def _with_run(self, what: str, action: Callable[["MlflowClient", str], Result]) -> None:
-        client, run_id = self._client, self.run_id
-        if client is not None and run_id is not None:
-            self._attempt(what, lambda: action(client, run_id))
+    def _with_run(self, what: str, action: Callable[["MlflowClient", str], object]) -> None:
+        """Do something with the run now, or as soon as MLflow answers."""
+        if self._is_on:
+            self._waiting.append((what, action))
+            self._send()
 
-    def _attempt(self, what: str, action: Callable[[], Result]) -> Result | None:
-        """Return what the action returns, or None after a failure, which is logged once a kind."""
+    def _attempt(self, what: str, action: Callable[[], object]) -> bool:
+        """Say whether the action went through; a failure is logged once a kind."""
         if time.monotonic() < self._silent_until:
-            return None
+            return False
         try:
-            return action()
+            action()
         except Exception as error:  # nothing that MLflow does may stop a training
             self._silent_until = time.monotonic() + RETRY_AFTER_SECONDS
             kind = (what, type(error).__name__)
@@ -229,4 +239,5 @@ class Tracker:
                     type(error).__name__,
                     str(error).splitlines()[0] if str(error) else "no message",
                 )
-            return None
+            return False
+        return True

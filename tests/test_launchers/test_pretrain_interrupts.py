@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 import launchers.pretrain
-import pipeline.pretraining  # noqa: F401 -- a user without rights cannot import it later
+
+# Here, because a user without rights may not be able to import it later.
+import pipeline.pretraining  # noqa: F401 # pyright: ignore[reportUnusedImport]
 from tests.support.nano_run import build_nano_corpora, end_group, nano_words, start_launcher
 
 NOBODY = 65_534

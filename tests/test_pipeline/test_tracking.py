@@ -81,7 +81,7 @@ def test_a_resumed_run_goes_on_in_its_mlflow_run_without_repeating_a_step(tmp_pa
 
 
 @pytest.mark.slow
-def test_an_outage_at_the_start_loses_neither_the_run_nor_its_rows(
+def test_an_outage_at_the_start_loses_neither_the_run_nor_rows_files_and_tags(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = Tracker(TrackingConfig(), root=tmp_path, is_on=True)
@@ -91,6 +91,9 @@ def test_an_outage_at_the_start_loses_neither_the_run_nor_its_rows(
 
     monkeypatch.setattr("pipeline.tracking.RETRY_AFTER_SECONDS", 0.0)
     second = Tracker(TrackingConfig(), root=tmp_path, is_on=True)
+    options, gone = tmp_path / "config.yaml", tmp_path / "gone.yaml"
+    options.write_text("a: 1\n")
+    gone.write_text("b: 2\n")
     with monkeypatch.context() as outage:
 
         def refuse(*_: object) -> None:
@@ -98,8 +101,12 @@ def test_an_outage_at_the_start_loses_neither_the_run_nor_its_rows(
 
         outage.setattr(Tracker, "_connect", refuse)
         second.start(name="run", run_id=first.run_id, parameters={}, rows=[row(1), row(2)])
+        second.log_file(gone)
+        second.log_file(options)
+        second.log_tags({"content_hash": "abc"})
         second.log_row(row(3))
         assert second.run_id is None
+    gone.unlink()
     second.log_row(row(4))
     second.end("FINISHED")
     assert second.run_id == first.run_id
@@ -110,6 +117,9 @@ def test_an_outage_at_the_start_loses_neither_the_run_nor_its_rows(
     assert first.run_id is not None
     history = client.get_metric_history(first.run_id, "train/loss")
     assert [one.step for one in history] == [1, 2, 3, 4]
+    run = client.get_run(first.run_id)
+    assert (run.data.tags["content_hash"], run.info.status) == ("abc", "FINISHED")
+    assert [one.path for one in client.list_artifacts(first.run_id)] == ["config.yaml"]
     (experiment,) = client.search_experiments(filter_string="name = 'pretraining'")
     assert len(client.search_runs([experiment.experiment_id])) == 1
 

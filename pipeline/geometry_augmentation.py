@@ -132,7 +132,9 @@ def warp_masks(
         seen = _framed_region(near, frame_map.framed_of_original, size=size)
         if seen.right <= seen.left or seen.bottom <= seen.top:
             continue
-        part = mask[near.top : near.bottom, near.left : near.right].astype(np.float32, order="C")
+        part = mask[near.top : near.bottom, near.left : near.right]
+        # Masks come column by column; turning bytes is many times faster than turning floats.
+        part = np.ascontiguousarray(part).astype(np.float32)
         part_of_framed = _translation(-near.left, -near.top) @ frame_map.original_of_framed
         covered = _sample(torch.from_numpy(part)[None], part_of_framed, region=seen)[0]
         plane[seen.top : seen.bottom, seen.left : seen.right] = covered >= 0.5
@@ -144,8 +146,8 @@ def linear_field(
 ) -> tuple[Float[Tensor, " column"], Float[Tensor, "row 1"]]:
     """Return a x + b y + c at the centres of pixels, as two parts that add up to it."""
     across, down, offset = (float(value) for value in coefficients)
-    x = torch.arange(columns.start, columns.stop, dtype=torch.float32) + 0.5
-    y = torch.arange(rows.start, rows.stop, dtype=torch.float32) + 0.5
+    x = torch.arange(columns.start + 0.5, columns.stop, dtype=torch.float32)
+    y = torch.arange(rows.start + 0.5, rows.stop, dtype=torch.float32)
     return x * across + offset, (y * down)[:, None]
 
 
@@ -169,9 +171,10 @@ def _sample(
     normalized = np.diag([2.0 / columns, 2.0 / rows, 1.0]) @ original_of_framed
     normalized[:2, 2] -= 1.0
     across, down = range(region.left, region.right), range(region.top, region.bottom)
-    grid = torch.empty(len(down), len(across), 2)
-    for axis in range(2):
-        torch.add(*linear_field(normalized[axis], columns=across, rows=down), out=grid[..., axis])
+    x_across, x_down = linear_field(normalized[0], columns=across, rows=down)
+    y_across, y_down = linear_field(normalized[1], columns=across, rows=down)
+    # Complex numbers lie in memory as the pairs that grid_sample reads: one addition fills both.
+    grid = torch.view_as_real(torch.complex(x_across, y_across) + torch.complex(x_down, y_down))
     return functional.grid_sample(
         layers[None], grid[None], mode="bilinear", padding_mode="zeros", align_corners=False
     )[0]

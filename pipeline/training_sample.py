@@ -75,7 +75,7 @@ class TrainingTransform:
             config=self.augmentation,
             draws=draws,
         )
-        num_pixels = framed.masks.flatten(1).sum(1).tolist()
+        num_pixels = [np.count_nonzero(mask) for mask in framed.masks.numpy()]
         is_kept = [pixels >= self.augmentation.min_object_pixels for pixels in num_pixels]
         masks = framed.masks[torch.tensor(is_kept, dtype=torch.bool)]
         points, point_labels = self._draw_prompts(masks.numpy(), draws=draws)

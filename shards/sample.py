@@ -43,7 +43,7 @@ class RunLength:
         with warnings.catch_warnings():
             # pycocotools 2.0.11 answers numpy's array protocol in the form before numpy 2.
             warnings.filterwarnings("ignore", message="__array__ implementation")
-            return coco_mask.decode(self.to_json()).astype(bool)
+            return coco_mask.decode(self.to_json()).view(bool)  # bytes of 0 and 1
 
     def area_pixels(self) -> int:
         """Return the number of foreground pixels without unpacking the mask."""

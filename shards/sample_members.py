@@ -42,14 +42,13 @@ def unpack_members(packed: bytes, *, where: str) -> tuple[str, dict[str, bytes]]
     position = 0
     try:
         while position < len(packed):
-            header = packed[position : position + _BLOCK_BYTES]
-            info = tarfile.TarInfo.frombuf(header, tarfile.ENCODING, "strict")
-            key, _, name = info.name.partition(".")
             start = position + _BLOCK_BYTES
-            members[name] = packed[start : start + info.size]
+            path, num_bytes = _parse_header(packed[position:start])
+            key, _, name = path.partition(".")
+            members[name] = packed[start : start + num_bytes]
             keys.add(key)
-            position = start + _padded(info.size)
-    except tarfile.HeaderError as error:
+            position = start + _padded(num_bytes)
+    except ValueError as error:
         raise ValueError(f"{where}: is no tar of samples ({error}). Build it again.") from error
     if len(keys) != 1 or not {OBJECTS_MEMBER, ORIGIN_MEMBER} <= members.keys():
         raise ValueError(
@@ -94,6 +93,21 @@ def _pack_member(name: str, *, content: bytes) -> bytes:
     info.uname = info.gname = "samuspretrain"
     header = info.tobuf(tarfile.USTAR_FORMAT)
     return header + content.ljust(_padded(len(content)), b"\0")
+
+
+def _parse_header(header: bytes) -> tuple[str, int]:
+    """Return name and size of a member; `tarfile` takes a tenth of a millisecond for the rest.
+
+    Raises:
+        ValueError: The header is none, or damaged.
+    """
+    if len(header) != _BLOCK_BYTES or header[257:263] != b"ustar\0":
+        raise ValueError("a member has no USTAR header")
+    # The sum is taken with its own field blank.
+    total = sum(header) - sum(header[148:156]) + 8 * ord(" ")
+    if int(header[148:154], 8) != total:
+        raise ValueError("the header of a member is damaged")
+    return header[:100].rstrip(b"\0").decode("ascii"), int(header[124:135], 8)
 
 
 def _padded(num_bytes: int) -> int:

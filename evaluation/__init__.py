@@ -18,11 +18,19 @@ if TYPE_CHECKING:
     from .deployable_config import ExportConfig, GateConfig, PredictConfig
     from .deployable_folder import WEIGHTS_FOLDER, check_destination
     from .deployable_predictor import DeployablePredictor
-    from .evaluate import EvaluationOptions, evaluate_corpus, plan_questions
+    from .evaluate import (
+        EvaluationOptions,
+        EvaluationPlan,
+        answer_questions,
+        evaluate_corpus,
+        plan_questions,
+        questions_about,
+    )
     from .evaluation_job import EvaluationResult, run_evaluation
     from .image_prompt import ImagePrompt
     from .image_segmentation import segment_image_file
     from .model_opening import opened_predictor
+    from .overlays import PREDICTION_COLOUR, REFERENCE_COLOUR, draw_outline
     from .prediction import SegmenterPredictor
     from .predictor import Predictor
     from .promotion import HeldOutResult
@@ -30,7 +38,6 @@ if TYPE_CHECKING:
     from .records import EvaluationRecord, gather_records, read_records, write_records
     from .registry import Registration, check_registry, pull_deployable, register_deployable
     from .summary import Stratum, Summary, summarise, summarise_each
-    from .surface_distance import boundary_pixels
 
 _MODULE_OF_NAME = {
     "AUTOMATIC_PROTOCOL": "protocols",
@@ -38,6 +45,7 @@ _MODULE_OF_NAME = {
     "DeployablePredictor": "deployable_predictor",
     "EvaluateConfig": "config",
     "EvaluationOptions": "evaluate",
+    "EvaluationPlan": "evaluate",
     "EvaluationRecord": "records",
     "EvaluationResult": "evaluation_job",
     "ExportConfig": "deployable_config",
@@ -48,19 +56,22 @@ _MODULE_OF_NAME = {
     "ImagePrompt": "image_prompt",
     "Interval": "confidence_intervals",
     "ModelOrigin": "deployable",
+    "PREDICTION_COLOUR": "overlays",
     "PROTOCOLS": "protocols",
     "PairedDifference": "confidence_intervals",
     "PredictConfig": "deployable_config",
     "Predictor": "predictor",
+    "REFERENCE_COLOUR": "overlays",
     "Registration": "registry",
     "ScoringOptions": "config",
     "SegmenterPredictor": "prediction",
     "Stratum": "summary",
     "Summary": "summary",
+    "answer_questions": "evaluate",
     "bootstrap_mean": "confidence_intervals",
-    "boundary_pixels": "surface_distance",
     "check_destination": "deployable_folder",
     "check_registry": "registry",
+    "draw_outline": "overlays",
     "evaluate_corpus": "evaluate",
     "export_deployable": "deployable",
     "gather_records": "records",
@@ -68,6 +79,7 @@ _MODULE_OF_NAME = {
     "paired_bootstrap_difference": "confidence_intervals",
     "plan_questions": "evaluate",
     "pull_deployable": "registry",
+    "questions_about": "evaluate",
     "read_records": "records",
     "register_deployable": "registry",
     "run_evaluation": "evaluation_job",
@@ -80,12 +92,15 @@ _MODULE_OF_NAME = {
 
 __all__ = [
     "AUTOMATIC_PROTOCOL",
+    "PREDICTION_COLOUR",
     "PROTOCOLS",
+    "REFERENCE_COLOUR",
     "WEIGHTS_FOLDER",
     "BootstrapOptions",
     "DeployablePredictor",
     "EvaluateConfig",
     "EvaluationOptions",
+    "EvaluationPlan",
     "EvaluationRecord",
     "EvaluationResult",
     "ExportConfig",
@@ -104,10 +119,11 @@ __all__ = [
     "SegmenterPredictor",
     "Stratum",
     "Summary",
+    "answer_questions",
     "bootstrap_mean",
-    "boundary_pixels",
     "check_destination",
     "check_registry",
+    "draw_outline",
     "evaluate_corpus",
     "export_deployable",
     "gather_records",
@@ -115,6 +131,7 @@ __all__ = [
     "paired_bootstrap_difference",
     "plan_questions",
     "pull_deployable",
+    "questions_about",
     "read_records",
     "register_deployable",
     "run_evaluation",

@@ -13,9 +13,10 @@ from .deployable_config import PredictConfig
 from .deployable_predict import Prompt, check_prompt, read_image
 from .image_prompt import ImagePrompt
 from .model_opening import opened_predictor
+from .overlays import draw_outline
 from .predictor import Predictor, threshold_logits
 
-TINT = np.array([255.0, 200.0, 0.0])
+TINT = (255, 200, 0)
 TINT_STRENGTH = 0.35
 PROMPT_COLOURS = {1: "lime", 0: "red"}
 
@@ -84,10 +85,8 @@ def draw_overlay(pixels: np.ndarray, mask: np.ndarray, *, prompt: Prompt) -> Ima
     """Return the image with the mask tinted and outlined, and the clicks and the box on top."""
     colours = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
     painted = colours.astype(np.float64)
-    painted[mask] = (1 - TINT_STRENGTH) * painted[mask] + TINT_STRENGTH * TINT
-    padded = np.pad(mask, 1)
-    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    painted[mask & ~inner] = TINT
+    painted[mask] = (1 - TINT_STRENGTH) * painted[mask] + TINT_STRENGTH * np.array(TINT)
+    draw_outline(painted, mask, colour=TINT)
     overlay = Image.fromarray(painted.round().astype(np.uint8))
     pen = ImageDraw.Draw(overlay)
     radius = max(2.0, min(mask.shape) / 80)

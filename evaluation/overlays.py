@@ -11,7 +11,7 @@ import io
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Shaped
 
 from .image_prompt import FOREGROUND_CLICK, ImagePrompt
 from .surface_distance import boundary_pixels
@@ -55,11 +55,29 @@ def draw_answer(answer: Answer, *, longest_side: int = LONGEST_SIDE_PIXELS) -> "
         (answer.predicted, PREDICTION_COLOUR),
     ]:
         enlarged = Image.fromarray(mask).resize(size, Image.Resampling.NEAREST)
-        canvas[_thick_outline(np.asarray(enlarged))] = colour
+        draw_outline(canvas, np.asarray(enlarged), colour=colour, width_pixels=OUTLINE_PIXELS)
     drawn = Image.fromarray(canvas)
     if answer.prompt is not None:
         _draw_prompt(drawn, answer.prompt, scale=scale)
     return drawn
+
+
+def draw_outline(
+    canvas: Shaped[np.ndarray, "row column channel"],
+    mask: Bool[np.ndarray, "row column"],
+    *,
+    colour: tuple[int, int, int],
+    width_pixels: int = 1,
+) -> None:
+    """Paint a mask's boundary on the canvas, which is changed.
+
+    A thick one grows inwards, so that two outlines side by side both stay visible.
+    """
+    inner = mask
+    for _ in range(width_pixels):
+        ring = boundary_pixels(inner)
+        canvas[ring] = colour
+        inner = inner & ~ring
 
 
 def picture_as_data_uri(picture: "Image.Image", *, quality: int = 88) -> str:
@@ -67,17 +85,6 @@ def picture_as_data_uri(picture: "Image.Image", *, quality: int = 88) -> str:
     stream = io.BytesIO()
     picture.save(stream, format="JPEG", quality=quality, subsampling=0)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
-
-
-def _thick_outline(mask: Bool[np.ndarray, "row column"]) -> Bool[np.ndarray, "row column"]:
-    """Return the boundary, grown inwards, so that two outlines side by side both stay visible."""
-    outline = np.zeros_like(mask)
-    inner = mask
-    for _ in range(OUTLINE_PIXELS):
-        ring = boundary_pixels(inner)
-        outline |= ring
-        inner = inner & ~ring
-    return outline
 
 
 def _draw_prompt(picture: "Image.Image", prompt: ImagePrompt, *, scale: float) -> None:

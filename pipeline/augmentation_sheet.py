@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from PIL import Image, ImageDraw
 
-from evaluation import boundary_pixels
+from evaluation import draw_outline
 from model import Framing
 from shards import Corpus, UltrasoundSample
 
@@ -72,5 +72,5 @@ def _augmented(
 def _picture(framed: FramedImage) -> Image.Image:
     pixels = (framed.image.permute(1, 2, 0) * 255.0 + 0.5).byte().numpy().copy()
     for place, mask in enumerate(framed.masks.numpy()):
-        pixels[boundary_pixels(mask)] = _OUTLINE_COLOURS[place % len(_OUTLINE_COLOURS)]
+        draw_outline(pixels, mask, colour=_OUTLINE_COLOURS[place % len(_OUTLINE_COLOURS)])
     return Image.fromarray(pixels)

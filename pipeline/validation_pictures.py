@@ -1,26 +1,27 @@
 """Pictures of held-out images with what was drawn and what was predicted."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from evaluation import (
-    AUTOMATIC_PROTOCOL,
-    PROTOCOLS,
+    PREDICTION_COLOUR,
+    REFERENCE_COLOUR,
+    EvaluationOptions,
+    EvaluationPlan,
     SegmenterPredictor,
-    boundary_pixels,
+    answer_questions,
+    draw_outline,
+    plan_questions,
+    questions_about,
 )
 from model import Segmenter
-from shards import Corpus, UltrasoundSample
+from shards import Corpus
 
 from .config import PretrainConfig
 from .process_group import ProcessGroup
 from .validation import make_predictor, protocol_of
-
-REFERENCE_COLOUR = (0, 200, 255)
-PREDICTION_COLOUR = (255, 160, 0)
 
 
 def draw_validation_pictures(
@@ -33,46 +34,45 @@ def draw_validation_pictures(
 ) -> list[Path]:
     """Write one PNG per image, the same images each time, and return the files.
 
-    The segmenter is left in training mode. Reference outlines are blue, predicted ones orange.
+    The segmenter is left in training mode. The prompts are those that were scored.
     """
     count = min(config.validation.num_pictures, corpus.num_samples)
     if count == 0:
         return []
     places = np.linspace(0, corpus.num_samples - 1, count).astype(int).tolist()
-    protocol = protocol_of(segmenter, config=config)
     predictor = make_predictor(segmenter, config=config, group=group)
     try:
+        plan = plan_questions(
+            predictor,
+            corpus,
+            protocol=protocol_of(segmenter, config=config),
+            model_name=config.run.name,
+            options=EvaluationOptions(),
+        )
         folder.mkdir(parents=True, exist_ok=True)
         return [
-            _draw(corpus.read_flat(place), predictor=predictor, protocol=protocol, folder=folder)
-            for place in places
+            _draw(corpus, place, predictor=predictor, plan=plan, folder=folder) for place in places
         ]
     finally:
         segmenter.train()
 
 
 def _draw(
-    sample: UltrasoundSample, *, predictor: SegmenterPredictor, protocol: str, folder: Path
+    corpus: Corpus,
+    place: int,
+    *,
+    predictor: SegmenterPredictor,
+    plan: EvaluationPlan,
+    folder: Path,
 ) -> Path:
-    references = [one.mask() for one in sample.objects]
-    if protocol == AUTOMATIC_PROTOCOL:
-        logits = predictor.predict_automatic([sample.image])[0]
-    else:
-        generator = np.random.default_rng(0)
-        prompts = [PROTOCOLS[protocol](mask, generator) for mask in references]
-        logits = predictor.predict([sample.image], [prompts])[0]
+    sample = corpus.read_flat(place)
+    questions = questions_about(sample, plan=plan, position=place)
+    (answers,) = answer_questions(predictor, [sample], questions=[questions], plan=plan)
+    picture = np.array(Image.fromarray(sample.image).convert("RGB"))
+    for question in questions:
+        draw_outline(picture, question.reference, colour=REFERENCE_COLOUR)
+    for mask in answers:
+        draw_outline(picture, mask, colour=PREDICTION_COLOUR)
     path = folder / f"{sample.key}.png"
-    picture = outline(sample.image, masks=references, colour=REFERENCE_COLOUR)
-    picture = outline(picture, masks=list(logits > 0), colour=PREDICTION_COLOUR)
     Image.fromarray(picture).save(path)
     return path
-
-
-def outline(
-    image: np.ndarray, *, masks: Sequence[np.ndarray], colour: tuple[int, int, int]
-) -> np.ndarray:
-    """Return the image in RGB with the inner edge of every mask in one colour."""
-    picture = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image.copy()
-    for mask in masks:
-        picture[boundary_pixels(mask)] = colour
-    return picture

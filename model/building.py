@@ -95,7 +95,7 @@ def _check_kind(key: str, *, value: object, like: object) -> None:
     is_whole_for_real = type(like) is float and type(value) is int
     if type(value) is not type(like) and not is_whole_for_real:
         expected = "a list" if isinstance(like, tuple) else f"a value like {like!r}"
-        raise ValueError(f"model.{key} is {value!r}; expected {expected}.")
+        raise ValueError(f"{key} is {value!r}; expected {expected}.")
     if isinstance(value, tuple) and isinstance(like, tuple):
         for item in value:
             _check_kind(key, value=item, like=like[0])

@@ -66,32 +66,30 @@ class SamArchitecture:
 
     def __post_init__(self) -> None:
         if self.fit not in ("squash", "letterbox"):
-            raise ValueError(f"model.fit is {self.fit!r}; expected squash or letterbox.")
+            raise ValueError(f"fit is {self.fit!r}; expected squash or letterbox.")
         _refuse_what_is_not_positive(self, but={"window_size"})
         if self.input_size % self.patch_stride:
             raise ValueError(
-                f"model.input_size is {self.input_size}; it must be a positive multiple of "
-                f"model.patch_stride ({self.patch_stride})."
+                f"input_size is {self.input_size}; it must be a positive multiple of "
+                f"patch_stride ({self.patch_stride})."
             )
         if self.patch_size < self.patch_stride:
             raise ValueError(
-                f"model.patch_size ({self.patch_size}) is below model.patch_stride "
+                f"patch_size ({self.patch_size}) is below patch_stride "
                 f"({self.patch_stride}): pixels between patches would never be seen."
             )
         if self.width % self.num_heads:
             raise ValueError(
-                f"model.width ({self.width}) must be a multiple of model.num_heads "
-                f"({self.num_heads})."
+                f"width ({self.width}) must be a multiple of num_heads ({self.num_heads})."
             )
         if self.embedding_width % 8 or self.embedding_width % (2 * self.decoder_heads):
             raise ValueError(
-                f"model.embedding_width ({self.embedding_width}) must be a multiple of 8 and of "
-                f"twice model.decoder_heads ({self.decoder_heads})."
+                f"embedding_width ({self.embedding_width}) must be a multiple of 8 and of "
+                f"twice decoder_heads ({self.decoder_heads})."
             )
         if any(not 0 <= block < self.depth for block in self.global_blocks):
             raise ValueError(
-                f"model.global_blocks {self.global_blocks} names a block outside of "
-                f"0..{self.depth - 1}."
+                f"global_blocks {self.global_blocks} names a block outside of 0..{self.depth - 1}."
             )
 
     @property
@@ -121,17 +119,16 @@ class SamusArchitecture(SamArchitecture):
         super().__post_init__()
         if 2 ** len(self.branch_channels) != self.patch_stride:
             raise ValueError(
-                f"model.branch_channels {self.branch_channels} halve the image "
-                f"{len(self.branch_channels)} times, but model.patch_stride is "
+                f"branch_channels {self.branch_channels} halve the image "
+                f"{len(self.branch_channels)} times, but patch_stride is "
                 f"{self.patch_stride}: give log2(patch_stride) entries."
             )
         if self.has_detail_skip and len(self.branch_channels) < 2:
             raise ValueError(
-                f"model.has_detail_skip needs two or more model.branch_channels, "
-                f"got {self.branch_channels}."
+                f"has_detail_skip needs two or more branch_channels, got {self.branch_channels}."
             )
         if self.position_grid % 2:
-            raise ValueError(f"model.position_grid must be even, got {self.position_grid}.")
+            raise ValueError(f"position_grid must be even, got {self.position_grid}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,12 +150,12 @@ class UnetArchitecture:
     def __post_init__(self) -> None:
         if self.input_size <= 0 or self.input_size % 16:
             raise ValueError(
-                f"model.input_size is {self.input_size}; a U-Net of five levels needs a positive "
+                f"input_size is {self.input_size}; a U-Net of five levels needs a positive "
                 "multiple of 16."
             )
         if not self.categories or len(set(self.categories)) != len(self.categories):
             raise ValueError(
-                f"model.categories is {self.categories}; expected one or more different names."
+                f"categories is {self.categories}; expected one or more different names."
             )
 
 
@@ -171,7 +168,7 @@ def _refuse_what_is_not_positive(architecture: SamArchitecture, *, but: set[str]
         value = getattr(architecture, item.name)
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if is_number and (value < 0 or (value == 0 and item.name not in but)):
-            raise ValueError(f"model.{item.name} is {value}; it must be positive.")
+            raise ValueError(f"{item.name} is {value}; it must be positive.")
 
 
 @dataclass(kw_only=True)

@@ -78,7 +78,12 @@ def prepare_segmenter(config: PretrainConfig, *, categories: tuple[str, ...]) ->
     """
     overrides = _overrides(config, categories=categories)
     seed_first_weights(config.run.seed)
-    segmenter = build_segmenter(config.model.preset, **overrides)
+    try:
+        segmenter = build_segmenter(config.model.preset, **overrides)
+    except ValueError as error:
+        raise ValueError(
+            f"model.preset={config.model.preset} with model.overrides: {error}"
+        ) from error
     uses_predicted_iou = config.objective.kind == "focal_dice_iou"
     if uses_predicted_iou and segmenter.is_automatic:
         raise ValueError(

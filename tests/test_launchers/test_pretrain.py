@@ -51,6 +51,8 @@ def refuse(
         ("model.preset=samus_tinny", "did you mean 'samus_tiny'"),
         ("model.overrides.depht=2", "did you mean 'depth'"),
         ("model.base=/nowhere/sam.pth", "/nowhere/sam.pth: no such file"),
+        ("model.overrides.width=25", "with model.overrides: width (25) must be a multiple"),
+        ("model.overrides.depth=much", "with model.overrides: depth is 'much'"),
         ("model.categories=[a]", "answers prompts and has none"),
         ("initialize_from=/nowhere", "/nowhere: no such"),
         ("run.num_processes=2", "run.num_processes asks for 2 processes, 1 found"),

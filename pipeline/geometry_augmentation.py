@@ -141,16 +141,6 @@ def warp_masks(
     return framed
 
 
-def linear_field(
-    coefficients: Float[np.ndarray, " 3"], *, columns: range, rows: range
-) -> tuple[Float[Tensor, " column"], Float[Tensor, "row 1"]]:
-    """Return a x + b y + c at the centres of pixels, as two parts that add up to it."""
-    across, down, offset = (float(value) for value in coefficients)
-    x = torch.arange(columns.start + 0.5, columns.stop, dtype=torch.float32)
-    y = torch.arange(rows.start + 0.5, rows.stop, dtype=torch.float32)
-    return x * across + offset, (y * down)[:, None]
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Region:
     """Some columns and rows of an image; `right` and `bottom` come after the last ones."""
@@ -170,14 +160,26 @@ def _sample(
     # grid_sample counts from -1 at the left or upper edge to 1 at the other.
     normalized = np.diag([2.0 / columns, 2.0 / rows, 1.0]) @ original_of_framed
     normalized[:2, 2] -= 1.0
-    across, down = range(region.left, region.right), range(region.top, region.bottom)
-    x_across, x_down = linear_field(normalized[0], columns=across, rows=down)
-    y_across, y_down = linear_field(normalized[1], columns=across, rows=down)
-    # Complex numbers lie in memory as the pairs that grid_sample reads: one addition fills both.
-    grid = torch.view_as_real(torch.complex(x_across, y_across) + torch.complex(x_down, y_down))
+    grid = _sampling_grid(normalized, region=region)
     return functional.grid_sample(
         layers[None], grid[None], mode="bilinear", padding_mode="zeros", align_corners=False
     )[0]
+
+
+def _sampling_grid(
+    normalized_of_framed: Matrix, *, region: _Region
+) -> Float[Tensor, "region_row region_column 2"]:
+    """Return where the centres of a region's pixels look, as `grid_sample` reads it.
+
+    An (x, y) pair lies in memory as a complex number, so that one addition fills the whole grid;
+    and numpy, as regions are mostly small and torch's calls cost more than the arithmetic.
+    """
+    across, down, offset = normalized_of_framed[:2].T.astype(np.float32)
+    x = np.arange(region.left + 0.5, region.right, dtype=np.float32)[:, None]
+    y = np.arange(region.top + 0.5, region.bottom, dtype=np.float32)[:, None]
+    columns, rows = (x * across + offset).view(np.complex64), (y * down).view(np.complex64)
+    grid = rows + columns[:, 0]
+    return torch.from_numpy(grid.view(np.float32).reshape(*grid.shape, 2))
 
 
 def _shrink_where_coarse(

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .augmentation_config import AugmentationConfig
-from .geometry_augmentation import Matrix, linear_field
+from .geometry_augmentation import Matrix
 
 _DISPLAY_DECIBELS = 60.0
 
@@ -138,13 +138,21 @@ def _decibels(
     """Return the gain of every pixel (or one for all of them), or None if there is no change."""
     if change.attenuation_decibels == 0.0 and change.shadow is None:
         return torch.tensor(change.gain_decibels) if change.gain_decibels else None
-    whole = range(size)
-    depth = torch.add(*linear_field(acquisition[1], columns=whole, rows=whole)).clamp_(0.0, 1.0)
+    depth = _linear_field(acquisition[1], size=size).clamp_(0.0, 1.0)
     decibels = change.gain_decibels - change.attenuation_decibels * depth
     if change.shadow is not None:
-        across = torch.add(*linear_field(acquisition[0], columns=whole, rows=whole))
+        across = _linear_field(acquisition[0], size=size)
         decibels -= change.shadow.decibels * _shadow_profile(change.shadow, across, depth)
     return decibels
+
+
+def _linear_field(
+    coefficients: Float[np.ndarray, " 3"], *, size: int
+) -> Float[Tensor, "row column"]:
+    """Return a x + b y + c at the centres of pixels."""
+    across, down, offset = (float(value) for value in coefficients)
+    centres = torch.arange(0.5, size, dtype=torch.float32)
+    return (centres * across + offset) + (centres * down)[:, None]
 
 
 def _shadow_profile(

@@ -7,21 +7,17 @@ nothing that a kernel computes twice counts. Written without a GPU at hand: see 
 for whether it has been run since.
 """
 
-import re
 import sys
 import time
 from collections.abc import Callable
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.doctor_config import DoctorConfig
 from pipeline.memory_estimate import build_dry_step, random_batch
+from pipeline.utilisation import flop_counter, known_peak
 
 from .table import Measurement, print_measurements
-
-PEAK_TERAFLOPS = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "L40S": 362.0, "L4": 121.0}
-"""Dense bfloat16 peaks of the vendors' data sheets (SXM forms), by a word of the device's name."""
 
 UTILISATION_AIM = 0.45
 
@@ -48,7 +44,7 @@ def measure(*, preset: str, num_images: int, num_steps: int) -> list[Measurement
 
     rows = []
     for name, job, aim in (("training step", train, UTILISATION_AIM), ("forward", infer, None)):
-        with FlopCounterMode(display=False) as counter:
+        with flop_counter(step.segmenter) as counter:
             job()
         torch.cuda.reset_peak_memory_stats()
         seconds = _seconds(job, num_steps=num_steps)
@@ -59,9 +55,9 @@ def measure(*, preset: str, num_images: int, num_steps: int) -> list[Measurement
             Measurement(name=f"{name}, arithmetic", value=flops / 1e12, unit="TFLOP/s"),
             Measurement(name=f"{name}, peak memory", value=peak_memory, unit="GiB"),
         ]
-        peak = _peak_teraflops(torch.cuda.get_device_name())
+        peak = known_peak(device, precision=config.precision)
         if peak is not None:
-            utilisation = flops / 1e12 / peak
+            utilisation = flops / peak
             rows.append(
                 Measurement(name=f"{name}, utilisation", value=utilisation, unit="", aim=aim)
             )
@@ -77,11 +73,6 @@ def _seconds(job: Callable[[], None], *, num_steps: int) -> float:
         job()
     torch.cuda.synchronize()
     return (time.perf_counter() - started) / num_steps
-
-
-def _peak_teraflops(name: str) -> float | None:
-    words = re.split(r"[\s-]+", name)  # as in "NVIDIA A100-SXM4-80GB"
-    return next((peak for word, peak in PEAK_TERAFLOPS.items() if word in words), None)
 
 
 def main(words: list[str]) -> None:

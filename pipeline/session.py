@@ -27,6 +27,7 @@ from .stepper import StepOutcome, Stepper
 from .stop_signal import StopSignal, describe_signal, exit_code_of
 from .throughput import Throughput, memory_in_use
 from .training_data import TrainingData
+from .utilisation import Utilisation, known_peak
 from .validation import validate
 from .validation_pictures import draw_validation_pictures
 
@@ -86,6 +87,13 @@ class Session:
         # Alike on all ranks: it comes from the checkpoint, or is 0.
         self._requests = Requests(time_is_up=self._is_time_up(parts.state.elapsed_seconds))
         self._throughput = Throughput()
+        peak = known_peak(group.device, precision=config.precision)
+        self._utilisation = Utilisation(
+            parts.prepared.segmenter,
+            # Computing blocks again is no arithmetic of the model, and would be counted.
+            peak=None if config.activation_checkpointing else peak,
+            images_per_step=config.data.global_batch_size // group.num_ranks,
+        )
         self._elapsed_before = parts.state.elapsed_seconds
         self._start = self._last_save = time.monotonic()
         self._bar = tqdm(
@@ -167,7 +175,8 @@ class Session:
 
     def take_step(self, micro_batches: Sequence[TrainingBatch]) -> StepOutcome:
         """Take one optimizer step and agree with the other ranks on what comes after it."""
-        outcome = self._parts.stepper.take(micro_batches, step=self.state.step)
+        with self._utilisation.counting():
+            outcome = self._parts.stepper.take(micro_batches, step=self.state.step)
         self.state.step += 1
         self._agree()
         self._throughput.count(
@@ -181,6 +190,8 @@ class Session:
         step, run = self.state.step, self._config.run
         if step % run.log_every_steps and step != run.max_steps:
             return
+        rates = self._throughput.take_rates()
+        per_rank = rates["speed/images_per_second"] / self._group.num_ranks
         terms = {name: value for name, value in outcome.losses.items() if name != "total"}
         values = {
             "train/loss": outcome.losses["total"],
@@ -189,7 +200,8 @@ class Session:
             "train/gradient_norm": outcome.gradient_norm,
             "train/vanished_objects": outcome.num_vanished_objects,
             "train/epoch": self.state.samples_consumed / self._parts.data.plan.epoch_length,
-            **self._throughput.take_rates(),
+            **rates,
+            **self._utilisation.at(per_rank),
             **memory_in_use(self._group.device),
         }
         self._records.write(self.state, kind="train", values=values)

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-from .config import Architecture, SamusArchitecture, UnetArchitecture
+from .config import Architecture, SamArchitecture, SamusArchitecture, UnetArchitecture
 from .presets import PRESETS
+from .sam import SamSegmenter
 from .samus import SamusSegmenter
 from .segmenter import Segmenter
 from .unet import UnetSegmenter
@@ -14,11 +15,14 @@ from .unet import UnetSegmenter
 FORMAT_VERSION = 1
 """Of the description that `architecture_to_dict` writes."""
 
-_KINDS: dict[str, tuple[type[Any], type[Any]]] = {
-    SamusSegmenter.kind: (SamusArchitecture, SamusSegmenter),
-    UnetSegmenter.kind: (UnetArchitecture, UnetSegmenter),
+_SEGMENTERS: dict[type[Any], type[Any]] = {
+    SamArchitecture: SamSegmenter,
+    SamusArchitecture: SamusSegmenter,
+    UnetArchitecture: UnetSegmenter,
 }
+"""Type of an architecture to what is built from it. Adding a family is one line here."""
 
+_ARCHITECTURES = {schema.kind: schema for schema in _SEGMENTERS}
 
 Option = bool | int | float | str | Sequence[int] | Sequence[str]
 """What a field of an architecture can be."""
@@ -65,9 +69,10 @@ def architecture_from_dict(description: Mapping[str, Any]) -> Architecture:
             f"architecture.json has format_version {version!r}; this version reads up to "
             f"{FORMAT_VERSION}. Update samuspretrain."
         )
-    if kind not in _KINDS:
-        raise ValueError(f"architecture.json is of kind {kind!r}{_nearest(str(kind), _KINDS)}")
-    schema = _KINDS[kind][0]
+    if kind not in _ARCHITECTURES:
+        nearest = _nearest(str(kind), _ARCHITECTURES)
+        raise ValueError(f"architecture.json is of kind {kind!r}{nearest}")
+    schema = _ARCHITECTURES[kind]
     known = {item.name for item in fields(schema)}
     values = description.get("config", {})
     for key in values:
@@ -77,10 +82,7 @@ def architecture_from_dict(description: Mapping[str, Any]) -> Architecture:
 
 
 def _build(architecture: Architecture) -> Segmenter:
-    for schema, segmenter in _KINDS.values():
-        if type(architecture) is schema:
-            return segmenter(architecture)
-    raise ValueError(f"No segmenter is built from {type(architecture).__name__}.")
+    return _SEGMENTERS[type(architecture)](architecture)
 
 
 def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:

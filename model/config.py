@@ -4,7 +4,7 @@ No torch here: launchers read these classes for `--help`.
 """
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import ClassVar, Literal
 
 Fit = Literal["squash", "letterbox"]
 
@@ -13,11 +13,20 @@ Fit = Literal["squash", "letterbox"]
 class SamArchitecture:
     """A vision transformer with SAM's prompt encoder and mask decoder."""
 
+    kind: ClassVar[str] = "sam"
+    """Name of the family, as `architecture.json` has it."""
+
     input_size: int = 1024
     """Side of the framed square image, in pixels."""
 
     fit: Fit = "letterbox"
     """How an image becomes square: squash changes its shape, letterbox pads right and below."""
+
+    num_channels: int = 3
+    """1 sees the brightness of a picture alone, 3 its colours."""
+
+    normalises: bool = True
+    """Subtract SAM's mean pixel and divide by its deviation."""
 
     patch_size: int = 16
     """Side of the patch kernel, in pixels."""
@@ -65,6 +74,7 @@ class SamArchitecture:
     """Masks of a multimask answer, beside the single one."""
 
     def __post_init__(self) -> None:
+        _refuse_channels(self.num_channels)
         if self.fit not in ("squash", "letterbox"):
             raise ValueError(f"fit is {self.fit!r}; expected squash or letterbox.")
         _refuse_what_is_not_positive(self, but={"window_size"})
@@ -102,8 +112,12 @@ class SamArchitecture:
 class SamusArchitecture(SamArchitecture):
     """SAMUS: a frozen SAM with a convolutional branch beside it and adapters inside."""
 
+    kind: ClassVar[str] = "samus"
+
     input_size: int = 256
     fit: Fit = "squash"
+    num_channels: int = 1
+    normalises: bool = False
     patch_stride: int = 8
 
     branch_channels: tuple[int, ...] = (64, 128, 256)
@@ -113,7 +127,7 @@ class SamusArchitecture(SamArchitecture):
     """Hidden channels of an adapter, as a multiple of `width`."""
 
     has_detail_skip: bool = False
-    """Add the branch's features to the mask's in the decoder. Not in the published SAMUS."""
+    """Let masks see the branch's finer stages and the prompt as maps. Not in published SAMUS."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -135,11 +149,16 @@ class SamusArchitecture(SamArchitecture):
 class UnetArchitecture:
     """MONAI's BasicUNet, which answers one mask per category without a prompt."""
 
+    kind: ClassVar[str] = "unet"
+
     input_size: int = 256
     """Side of the framed square image, in pixels; a multiple of 16."""
 
     fit: Fit = "squash"
     """How an image becomes square: squash changes its shape, letterbox pads right and below."""
+
+    num_channels: int = 1
+    """1 sees the brightness of a picture alone, 3 its colours."""
 
     features: tuple[int, int, int, int, int, int] = (32, 32, 64, 128, 256, 32)
     """Channels of the five levels downwards, and of the last one upwards."""
@@ -148,6 +167,7 @@ class UnetArchitecture:
     """What each output channel means, in order."""
 
     def __post_init__(self) -> None:
+        _refuse_channels(self.num_channels)
         if self.input_size <= 0 or self.input_size % 16:
             raise ValueError(
                 f"input_size is {self.input_size}; a U-Net of five levels needs a positive "
@@ -160,6 +180,11 @@ class UnetArchitecture:
 
 
 Architecture = SamArchitecture | UnetArchitecture
+
+
+def _refuse_channels(num_channels: int) -> None:
+    if num_channels not in (1, 3):
+        raise ValueError(f"num_channels is {num_channels}; expected 1 or 3.")
 
 
 def _refuse_what_is_not_positive(architecture: SamArchitecture, *, but: set[str]) -> None:

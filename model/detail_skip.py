@@ -1,8 +1,13 @@
-"""Fine features for the mask decoder: the embedding, sharpened by the branch's earlier stages.
+"""What the branch's earlier stages add to the mask: a U-Net's way up from the decoder's cells.
 
-Not in the published SAMUS. Its decoder enlarges each cell of the embedding by itself, so a small
-model takes long to learn outlines from random weights; this is a U-Net's way up (Ronneberger et
-al., arXiv 1505.04597), run once per image.
+Not in the published SAMUS. Its decoder enlarges each cell of the embedding by itself, and learns
+where a click lies through attention alone: from random weights a small model takes long for both.
+This way up (Ronneberger et al., arXiv 1505.04597), walked for every prompt, sees the prompt as maps
+(as Sofiiuk et al., arXiv 2102.06583, give clicks to a network) and its logits join the decoder's.
+
+Axis names used in this file:
+    prompt           questions about images, in any order
+    channel, row, column   of a grid whose cells share the framed image's side
 """
 
 from collections.abc import Sequence
@@ -12,47 +17,67 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .cnn_branch import ConvolutionStage
+from .prompt_maps import NUM_PROMPT_MAPS, prompt_maps
+from .prompts import Prompts
 
 
 class DetailSkip(nn.Module):
-    """Doubles the embedding's grid twice, each time joining the branch's features of that grid."""
+    """Mixes the decoder's cells, then doubles their grid twice, each time joining the branch's."""
 
-    def __init__(
-        self, *, embedding_width: int, branch_channels: Sequence[int], out_channels: int
-    ) -> None:
+    def __init__(self, *, embedding_width: int, branch_channels: Sequence[int]) -> None:
         """Set up the way up.
 
         Args:
-            embedding_width: Channels of the embedding.
+            embedding_width: Channels of the decoder's cells.
             branch_channels: Of the branch's stages before the token grid, finest first.
-            out_channels: What the decoder reads masks from.
         """
         super().__init__()
         coarse, fine = branch_channels[-1], branch_channels[-2]
+        self.start = _Mix(embedding_width + NUM_PROMPT_MAPS, embedding_width)
         self.ups = nn.ModuleList(
             (
                 _Up(in_channels=embedding_width, skip_channels=coarse, out_channels=fine),
                 _Up(in_channels=fine, skip_channels=fine, out_channels=fine // 2),
             )
         )
-        self.readout = nn.Conv2d(fine // 2, out_channels, kernel_size=1)
+        self.readout = nn.Conv2d(fine // 2, 1, kernel_size=1)
 
     def forward(
         self,
-        embedding: Float[Tensor, "image channel row column"],
-        stages: Sequence[Float[Tensor, "image _ _ _"]],
-    ) -> Float[Tensor, "image detail fine_row fine_column"]:
-        """Return features on a grid four times as fine as the embedding's.
+        cells: Float[Tensor, "prompt channel row column"],
+        stages: Sequence[Float[Tensor, "prompt _ _ _"]],
+        *,
+        prompts: Prompts,
+        input_size: int,
+    ) -> Float[Tensor, "prompt 1 fine_row fine_column"]:
+        """Return mask logits on a grid four times as fine as the cells'.
 
         Args:
-            embedding: Of the encoder.
-            stages: Of the branch, the last one on the token grid.
+            cells: Of the decoder, after the tokens were attended to.
+            stages: Of the branch on grids twice and four times as fine, of each prompt's image.
+            prompts: What is asked; drawn as maps.
+            input_size: Side of the framed image, in pixels.
         """
-        features = embedding
-        for up, stage in zip(self.ups, (stages[-2], stages[-3]), strict=True):
-            features = up(features, stage)
+        maps = prompt_maps(prompts, grid_size=cells.shape[-1], input_size=input_size)
+        features = self.start(torch.cat([cells, maps], dim=1))
+        for up, stage in zip(self.ups, stages, strict=True):
+            maps = prompt_maps(prompts, grid_size=stage.shape[-1], input_size=input_size)
+            features = up(features, torch.cat([stage, maps], dim=1))
         return self.readout(features)
+
+
+class _Mix(nn.Sequential):
+    """A 3 x 3 convolution, instance norm as U-Nets have it, and leaky ReLU.
+
+    Groups of one channel are instance norm, which itself refuses a batch without prompts.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=False),
+            nn.GroupNorm(out_channels, out_channels),
+            nn.LeakyReLU(0.1),
+        )
 
 
 class _Up(nn.Module):
@@ -61,16 +86,14 @@ class _Up(nn.Module):
     def __init__(self, *, in_channels: int, skip_channels: int, out_channels: int) -> None:
         super().__init__()
         self.narrow = nn.Conv2d(in_channels, out_channels, kernel_size=1)
-        self.mix = nn.Sequential(
-            ConvolutionStage(in_channels=out_channels + skip_channels, out_channels=out_channels),
-            ConvolutionStage(in_channels=out_channels, out_channels=out_channels),
-        )
+        joined = out_channels + skip_channels + NUM_PROMPT_MAPS
+        self.mix = nn.Sequential(_Mix(joined, out_channels), _Mix(out_channels, out_channels))
 
     def forward(
         self,
-        features: Float[Tensor, "image in_channel row column"],
-        stage: Float[Tensor, "image skip_channel fine_row fine_column"],
-    ) -> Float[Tensor, "image out_channel fine_row fine_column"]:
+        features: Float[Tensor, "prompt in_channel row column"],
+        stage: Float[Tensor, "prompt skip_channel fine_row fine_column"],
+    ) -> Float[Tensor, "prompt out_channel fine_row fine_column"]:
         """Return mixed features on the finer grid."""
         wide = functional.interpolate(self.narrow(features), scale_factor=2.0, mode="bilinear")
         return self.mix(torch.cat([wide, stage], dim=1))

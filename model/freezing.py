@@ -3,17 +3,8 @@
 import logging
 from dataclasses import dataclass
 
-from torch import nn
-
-from .adapter import Adapter
-from .attention import RelativePositions
-from .cnn_branch import CnnBranch, ConvolutionStage
-from .cross_branch_attention import CrossBranchAttention
-from .detail_skip import DetailSkip
 from .mask_decoder import MaskDecoder
 from .segmenter import Segmenter
-
-_PLUGS = (Adapter, CnnBranch, ConvolutionStage, CrossBranchAttention, DetailSkip)
 
 _logger = logging.getLogger(__name__)
 
@@ -39,17 +30,19 @@ def freeze(
 
     Args:
         segmenter: Changed in place.
-        has_base: Whether pretrained weights of SAM were loaded. With them SAMUS trains its branch,
-            adapters and the relative positions of global blocks; without them everything trains.
+        has_base: Whether pretrained weights were loaded. With them the segmenter says what trains
+            (`trains_with_base`: SAMUS its branch, adapters and the relative positions of global
+            blocks); without them everything does.
         uses_predicted_iou: Whether the objective looks at the predicted IoU; else its head stays
             as it is, because no gradient ever reaches it.
         uses_candidates: Whether training asks for several candidates instead of the single mask.
     """
     for parameter in segmenter.parameters():
-        parameter.requires_grad_(not has_base or segmenter.is_automatic)
+        parameter.requires_grad_(not has_base)
     for module in segmenter.modules():
-        if has_base and is_plug(module):
+        if has_base and segmenter.trains_with_base(module):
             module.requires_grad_(True)
+    for module in segmenter.modules():
         if isinstance(module, MaskDecoder):
             _leave_out_unused(
                 module, uses_predicted_iou=uses_predicted_iou, uses_candidates=uses_candidates
@@ -63,13 +56,6 @@ def freeze(
         f"; frozen: {', '.join(report.frozen_kinds)}" if report.frozen_kinds else "",
     )
     return report
-
-
-def is_plug(module: nn.Module) -> bool:
-    """Tell whether a module trains on top of a frozen SAM."""
-    if isinstance(module, RelativePositions):
-        return module.is_global
-    return isinstance(module, _PLUGS)
 
 
 def _leave_out_unused(

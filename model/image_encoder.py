@@ -22,14 +22,21 @@ from .normalization import LayerNorm2d
 from .position_adapter import PositionTable
 
 Tokens = Float[Tensor, "image row column channel"]
+Stage = Float[Tensor, "image _ _ _"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class BlockPlugs:
     """What a variant adds to one transformer block."""
 
+    before_block: nn.Module | None = None
+    """All stages of the branch to what is added to the tokens before this block."""
+
     before_attention: nn.Module | None = None
     """(normalised tokens, branch) to what is added to the attention's input."""
+
+    after_attention: nn.Module | None = None
+    """The attention's output to what is added to it."""
 
     beside_mlp: nn.Module | None = None
     """Normalised tokens to what is added beside the MLP's output."""
@@ -46,7 +53,8 @@ class EncoderPlugs:
     """Side of the grid to absolute positions; None takes SAM's table."""
 
     branch: nn.Module | None = None
-    """Framed image to the stages of a branch beside the tokens, the last one on their grid."""
+    """Framed image to the stages of a branch beside the tokens; where blocks or the output take
+    its state, the last stage lies on the tokens' grid."""
 
     after_patches: nn.Module | None = None
     """Tokens to what is added to them before the positions."""
@@ -57,13 +65,18 @@ class EncoderPlugs:
     block: Callable[[int], BlockPlugs] = field(default=lambda _: BlockPlugs())
     """Index of a block to its plugs."""
 
+    tapped_blocks: tuple[int, ...] = ()
+    """Blocks whose tokens are kept for the decoder."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderOutput:
-    """The image embedding, and the stages of the branch where there is one."""
+    """The image embedding, and what was seen on the way to it."""
 
     embedding: Float[Tensor, "image channel row column"]
-    branch_stages: tuple[Float[Tensor, "image _ _ _"], ...]
+    branch_stages: tuple[Stage, ...]
+    taps: tuple[Tokens, ...]
+    """Tokens after each of the tapped blocks."""
 
 
 class PatchEmbed(nn.Module):
@@ -103,18 +116,25 @@ class Block(nn.Module):
         )
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.mlp = MLPBlock(width, int(width * architecture.mlp_ratio))
+        self.before_block = plugs.before_block
         self.before_attention = plugs.before_attention
+        self.after_attention = plugs.after_attention
         self.beside_mlp = plugs.beside_mlp
         self.branch = plugs.branch
 
     def forward(
-        self, tokens: Tokens, branch: Float[Tensor, "image channel row column"] | None
-    ) -> tuple[Tokens, Float[Tensor, "image channel row column"] | None]:
+        self, tokens: Tokens, branch: Stage | None, stages: tuple[Stage, ...] = ()
+    ) -> tuple[Tokens, Stage | None]:
         """Return the tokens and the branch after this block."""
+        if self.before_block is not None:
+            tokens = tokens + self.before_block(stages)
         normed = self.norm1(tokens)
         if self.before_attention is not None:
             normed = normed + self.before_attention(normed, branch)
-        tokens = tokens + self.attn(normed)
+        attended = self.attn(normed)
+        if self.after_attention is not None:
+            attended = attended + self.after_attention(attended)
+        tokens = tokens + attended
         normed = self.norm2(tokens)
         tokens = tokens + self.mlp(normed)
         if self.beside_mlp is not None:
@@ -132,6 +152,7 @@ class ImageEncoder(nn.Module):
         width, embedding_width = architecture.width, architecture.embedding_width
         self.use_activation_checkpointing = False
         self.branch_output_scale = plugs.branch_output_scale
+        self.tapped_blocks = plugs.tapped_blocks
         self.patch_embed = PatchEmbed(
             patch_size=architecture.patch_size, stride=architecture.patch_stride, width=width
         )
@@ -159,12 +180,15 @@ class ImageEncoder(nn.Module):
         if self.after_patches is not None:
             tokens = tokens + self.after_patches(tokens)
         tokens = tokens + self.positions(tokens.shape[1])
-        for block in self.blocks:
+        taps = []
+        for index, block in enumerate(self.blocks):
             if self.use_activation_checkpointing and self.training:
-                tokens, branch = checkpoint(block, tokens, branch, use_reentrant=False)
+                tokens, branch = checkpoint(block, tokens, branch, stages, use_reentrant=False)
             else:
-                tokens, branch = block(tokens, branch)
+                tokens, branch = block(tokens, branch, stages)
+            if index in self.tapped_blocks:
+                taps.append(tokens)
         merged = tokens.permute(0, 3, 1, 2)
-        if branch is not None:
+        if branch is not None and self.branch_output_scale:
             merged = merged + self.branch_output_scale * branch
-        return EncoderOutput(embedding=self.neck(merged), branch_stages=stages)
+        return EncoderOutput(embedding=self.neck(merged), branch_stages=stages, taps=tuple(taps))

@@ -7,6 +7,8 @@ Axis names used in this file:
     channel, row, column
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float, Int
 from segment_anything.modeling import MaskDecoder as SamMaskDecoder
@@ -15,6 +17,8 @@ from torch import Tensor
 from .config import SamArchitecture
 from .prompt_encoder import PromptEmbedding
 from .two_way_transformer import TwoWayTransformer
+
+Cells = Float[Tensor, "prompt channel row column"]
 
 
 class MaskDecoder(SamMaskDecoder):
@@ -43,7 +47,7 @@ class MaskDecoder(SamMaskDecoder):
         *,
         image_index: Int[Tensor, " prompt"],
         grid_positions: Float[Tensor, "1 cell channel"],
-        detail: Float[Tensor, "image detail_channel fine_row fine_column"] | None = None,
+        detail: Callable[[Cells], Float[Tensor, "prompt 1 fine_row fine_column"]] | None = None,
         multimask: bool = False,
     ) -> tuple[Float[Tensor, "prompt candidate _ _"], Float[Tensor, "prompt candidate"]]:
         """Return mask logits and predicted IoU.
@@ -53,7 +57,8 @@ class MaskDecoder(SamMaskDecoder):
             prompts: Embedded prompts.
             image_index: Which image each prompt asks about.
             grid_positions: Positional encoding of the embedding grid.
-            detail: Features four times as fine as the grid, added before the masks are read out.
+            detail: From the cells after the transformer to logits on a grid four times as fine,
+                which are added to every mask.
             multimask: Return the candidates instead of the single mask.
         """
         cells = embedding.index_select(0, image_index) + prompts.dense
@@ -67,14 +72,15 @@ class MaskDecoder(SamMaskDecoder):
             cell_positions=grid_positions,
             is_present=torch.cat([is_output, prompts.is_present], dim=1)[:, None, None, :],
         )
-        fine = self.output_upscaling(decoded.transpose(1, 2).unflatten(2, cells.shape[2:]))
-        if detail is not None:
-            fine = fine + detail.index_select(0, image_index)
+        cells = decoded.transpose(1, 2).unflatten(2, cells.shape[2:])
+        fine = self.output_upscaling(cells)
         wanted = range(1, self.num_mask_tokens) if multimask else range(1)
         readouts = torch.stack(
             [self.output_hypernetworks_mlps[index](tokens[:, 1 + index]) for index in wanted],
             dim=1,
         )
         masks = (readouts @ fine.flatten(2)).unflatten(2, fine.shape[2:])
+        if detail is not None:
+            masks = masks + detail(cells)
         predicted_iou = self.iou_prediction_head(tokens[:, 0])
         return masks, predicted_iou[:, 1:] if multimask else predicted_iou[:, :1]

@@ -1,6 +1,8 @@
 """The named architectures. Adding a model is one line here."""
 
-from .config import Architecture, SamusArchitecture, UnetArchitecture
+from typing import Any
+
+from .config import Architecture, SamArchitecture, SamusArchitecture, UnetArchitecture
 
 _TINY = SamusArchitecture(
     input_size=64,
@@ -38,16 +40,46 @@ _SMALL = SamusArchitecture(
     has_detail_skip=True,
 )
 
+_LARGE: dict[str, Any] = {
+    "width": 1024,
+    "depth": 24,
+    "num_heads": 16,
+    "global_blocks": (5, 11, 17, 23),
+}
+_HUGE: dict[str, Any] = {
+    "width": 1280,
+    "depth": 32,
+    "num_heads": 16,
+    "global_blocks": (7, 15, 23, 31),
+}
+_TINY_SAM: dict[str, Any] = {
+    "input_size": 64,
+    "patch_size": 8,
+    "patch_stride": 8,
+    "position_grid": 8,
+    "width": 48,
+    "depth": 3,
+    "num_heads": 3,
+    "mlp_ratio": 2.0,
+    "window_size": 7,
+    "global_blocks": (1, 2),
+    "embedding_width": 32,
+    "mask_prompt_channels": 8,
+    "decoder_heads": 4,
+    "decoder_mlp_width": 64,
+}
+"""For tests: what every relative of SAM is at its smallest."""
+
 PRESETS: dict[str, Architecture] = {
     "samus_tiny": _TINY,
     "samus_small": _SMALL,
     "samus_vit_b": SamusArchitecture(),
-    "samus_vit_l": SamusArchitecture(
-        width=1024, depth=24, num_heads=16, global_blocks=(5, 11, 17, 23)
-    ),
-    "samus_vit_h": SamusArchitecture(
-        width=1280, depth=32, num_heads=16, global_blocks=(7, 15, 23, 31)
-    ),
+    "samus_vit_l": SamusArchitecture(**_LARGE),
+    "samus_vit_h": SamusArchitecture(**_HUGE),
+    "sam_tiny": SamArchitecture(**_TINY_SAM),
+    "sam_vit_b": SamArchitecture(),
+    "sam_vit_l": SamArchitecture(**_LARGE),
+    "sam_vit_h": SamArchitecture(**_HUGE),
     "unet_tiny": UnetArchitecture(input_size=64, features=(8, 8, 8, 16, 16, 8)),
     "unet_small": UnetArchitecture(input_size=160, features=(16, 16, 32, 64, 128, 16)),
     "unet": UnetArchitecture(),

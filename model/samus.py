@@ -4,53 +4,57 @@ Published as Lin et al., "Beyond Adapting SAM: Towards End-to-End Ultrasound Ima
 via Auto Prompting" (arXiv 2309.06824). The images are not normalised: it was trained so.
 """
 
+import functools
+from collections.abc import Callable
 from typing import ClassVar
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from .adapter import Adapter
+from .attention import RelativePositions
 from .cnn_branch import CnnBranch, ConvolutionStage
 from .config import SamusArchitecture
 from .cross_branch_attention import CrossBranchAttention
 from .detail_skip import DetailSkip
-from .image_encoder import BlockPlugs, EncoderPlugs, ImageEncoder
-from .mask_decoder import MaskDecoder
+from .image_encoder import BlockPlugs, EncoderPlugs
 from .position_adapter import PositionAdapter
-from .prompt_encoder import PromptEncoder
 from .prompts import ImageFeatures, MaskPrediction, Prompts
-from .segmenter import Segmenter
+from .sam import SamSegmenter
+
+_STAGES = ("coarse_stage", "fine_stage")
+"""Names of the branch's stages that a detail skip joins, in the order it takes them."""
 
 BRANCH_SHARE = 0.5
 """How much of the branch joins the tokens at the end, and of the adapter the MLP."""
 
 
-class SamusSegmenter(Segmenter):
+class SamusSegmenter(SamSegmenter):
     """SAMUS, asked by points, boxes or earlier masks."""
 
-    kind: ClassVar[str] = "samus"
-    prompt_kinds: ClassVar[frozenset[str]] = frozenset({"points", "boxes", "masks"})
-    architecture: SamusArchitecture
+    added_to_sam: ClassVar[tuple[type[nn.Module], ...]] = (
+        Adapter,
+        CnnBranch,
+        ConvolutionStage,
+        CrossBranchAttention,
+        DetailSkip,
+    )
 
     def __init__(self, architecture: SamusArchitecture) -> None:
-        super().__init__(architecture)
-        self.image_encoder = ImageEncoder(architecture, plugs=samus_plugs(architecture))
-        self.prompt_encoder = PromptEncoder(architecture)
-        self.mask_decoder = MaskDecoder(architecture)
+        super().__init__(architecture, plugs=samus_plugs(architecture))
         self.detail_skip = None
         if architecture.has_detail_skip:
             self.detail_skip = DetailSkip(
                 embedding_width=architecture.embedding_width,
                 branch_channels=architecture.branch_channels,
-                out_channels=architecture.embedding_width // 8,
             )
 
     def encode(self, images: Float[Tensor, "image channel row column"]) -> ImageFeatures:
-        """Return the embedding, and with a detail skip the fine features as `side["detail"]`."""
-        encoded = self.image_encoder(self._as_three_channels(images))
-        side = {}
+        """Return the embedding, and with a detail skip the branch's finer stages as `side`."""
+        encoded = self.image_encoder(self._as_input(images))
+        side: dict[str, Tensor] = {}
         if self.detail_skip is not None:
-            side["detail"] = self.detail_skip(encoded.embedding, encoded.branch_stages)
+            side.update(zip(_STAGES, encoded.branch_stages[-2:-4:-1], strict=True))
         return ImageFeatures(embedding=encoded.embedding, side=side)
 
     def decode(
@@ -60,17 +64,34 @@ class SamusSegmenter(Segmenter):
         multimask: bool | None = None,
     ) -> MaskPrediction:
         """Return one mask per prompt, or the candidates with `multimask`."""
-        if prompts is None:
-            raise ValueError("SAMUS answers prompts, and got none: give points, boxes or masks.")
+        prompts = self._refuse_no_prompts(prompts)
         masks, predicted_iou = self.mask_decoder(
             features.embedding,
             self.prompt_encoder(prompts),
             image_index=prompts.image_index,
             grid_positions=self.prompt_encoder.grid_positions(),
-            detail=features.side.get("detail"),
+            detail=self._detail(features, prompts),
             multimask=bool(multimask),
         )
         return MaskPrediction(low_resolution_logits=masks, predicted_iou=predicted_iou)
+
+    def trains_with_base(self, module: nn.Module) -> bool:
+        """Tell whether it is what SAMUS adds, or relative positions of a global block."""
+        if isinstance(module, RelativePositions):
+            return module.is_global
+        return isinstance(module, self.added_to_sam)
+
+    def _detail(
+        self, features: ImageFeatures, prompts: Prompts
+    ) -> Callable[[Tensor], Tensor] | None:
+        if self.detail_skip is None:
+            return None
+        return functools.partial(
+            self.detail_skip,
+            stages=[features.side[name].index_select(0, prompts.image_index) for name in _STAGES],
+            prompts=prompts,
+            input_size=self.architecture.input_size,
+        )
 
 
 def samus_plugs(architecture: SamusArchitecture) -> EncoderPlugs:

@@ -21,8 +21,8 @@ LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 class Segmenter(nn.Module):
     """Images in [0, 1] to mask logits."""
 
-    kind: ClassVar[str]
-    """Name of the family, as `architecture.json` has it."""
+    added_to_sam: ClassVar[tuple[type[nn.Module], ...]] = ()
+    """Types of the modules whose weights no file of SAM has."""
 
     is_automatic: ClassVar[bool] = False
     """Whether it answers every category by itself and takes no prompts."""
@@ -34,6 +34,11 @@ class Segmenter(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.framing = Framing(input_size=architecture.input_size, fit=architecture.fit)
+
+    @property
+    def kind(self) -> str:
+        """Name of the family, as `architecture.json` has it."""
+        return self.architecture.kind
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -74,13 +79,21 @@ class Segmenter(nn.Module):
             if isinstance(module, ImageEncoder):
                 module.use_activation_checkpointing = enabled
 
+    def trains_with_base(self, module: nn.Module) -> bool:
+        """Tell whether a module, with all in it, trains when pretrained weights were loaded.
+
+        Without them everything does.
+        """
+        del module
+        return True
+
     def _as_three_channels(
         self, images: Shaped[Tensor, "image channel row column"]
     ) -> Float[Tensor, "image 3 row column"]:
-        """Refuse what was not framed; return brightness alone, three times over.
+        """Refuse what was not framed; return three channels.
 
-        Every model here is made for grey ultrasound, so a colour picture counts by its luma
-        (ITU-R BT.601): alike in training, evaluation and export, however many channels come in.
+        A model of one channel sees a colour picture by its luma (ITU-R BT.601): alike in training,
+        evaluation and export, however many channels come in. Grey is repeated.
         """
         side = self.architecture.input_size
         if not images.is_floating_point():
@@ -92,7 +105,7 @@ class Segmenter(nn.Module):
                 f"Images have shape {tuple(images.shape)}; expected 1 or 3 channels of "
                 f"{side} x {side} pixels. Frame them first with segmenter.framing.frame."
             )
-        if images.shape[1] == 3:
+        if images.shape[1] == 3 and self.architecture.num_channels == 1:
             weights = images.new_tensor(LUMA_WEIGHTS)[:, None, None]
             images = (images * weights).sum(dim=1, keepdim=True)
         return images.expand(-1, 3, -1, -1)

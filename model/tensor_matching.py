@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from .attention import RelativePositions
 from .detail_skip import DetailSkip
-from .freezing import is_plug
+from .segmenter import Segmenter
 
 NOT_IN_MODEL = "is not in this model"
 
@@ -68,12 +68,10 @@ def resize_relative_positions(positions: Tensor, *, num_distances: int) -> Tenso
     return functional.interpolate(table, size, mode="bilinear", align_corners=False)[0, 0]
 
 
-def is_added_to_sam(segmenter: nn.Module, *, name: str) -> bool:
+def is_added_to_sam(segmenter: Segmenter, *, name: str) -> bool:
     """Say whether a tensor belongs to what a variant adds, so that no file of SAM has it."""
-    return any(
-        is_plug(module) and not isinstance(module, RelativePositions)
-        for module in _owners(segmenter, name=name)
-    )
+    owners = _owners(segmenter, name=name)
+    return any(isinstance(module, segmenter.added_to_sam) for module in owners)
 
 
 def is_added_to_samus(segmenter: nn.Module, *, name: str) -> bool:
@@ -81,10 +79,10 @@ def is_added_to_samus(segmenter: nn.Module, *, name: str) -> bool:
     return any(isinstance(module, DetailSkip) for module in _owners(segmenter, name=name))
 
 
-def kind_of_owner(segmenter: nn.Module, *, name: str) -> str:
+def kind_of_owner(segmenter: Segmenter, *, name: str) -> str:
     """Return the type of the outermost added module that owns a tensor, for messages."""
     owners = _owners(segmenter, name=name)
-    added = [module for module in owners if is_plug(module)]
+    added = [module for module in owners if isinstance(module, segmenter.added_to_sam)]
     return type((added or owners[-1:])[0]).__name__
 
 

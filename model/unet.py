@@ -18,7 +18,6 @@ from .segmenter import Segmenter
 class UnetSegmenter(Segmenter):
     """One mask per category of every image, without prompts."""
 
-    kind: ClassVar[str] = "unet"
     is_automatic: ClassVar[bool] = True
     architecture: UnetArchitecture
 

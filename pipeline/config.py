@@ -107,9 +107,6 @@ class DataConfig:
     """Loader processes per rank; 0 reads in the training process. Any number gives the same
     samples in the same order."""
 
-    num_channels: Literal[1, 3] = 1
-    """Channels of training images: 1 makes colour grey, 3 repeats grey; models take either."""
-
     max_objects_per_image: int = 4
     """Objects asked about per image and step; of more, a seeded choice is taken."""
 

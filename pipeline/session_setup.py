@@ -141,7 +141,7 @@ def _training_loader(
         corpora=data.corpora,
         plan=data.plan,
         framing=segmenter.framing,
-        num_channels=config.data.num_channels,
+        num_channels=segmenter.architecture.num_channels,
         categories=segmenter.categories,
         prompts=config.prompts,
         augmentation=config.augmentation,

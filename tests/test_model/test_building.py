@@ -12,7 +12,6 @@ import model
 from model import (
     PRESETS,
     SamusArchitecture,
-    UnetArchitecture,
     architecture_from_dict,
     architecture_to_dict,
     build_from_architecture,
@@ -47,9 +46,10 @@ def test_overrides_change_the_preset_and_survive_json() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_survives_json(name: str) -> None:
-    kind = "unet" if isinstance(PRESETS[name], UnetArchitecture) else "samus"
     stored = json.loads(json.dumps(asdict(PRESETS[name])))
-    found = architecture_from_dict({"format_version": 1, "kind": kind, "config": stored})
+    found = architecture_from_dict(
+        {"format_version": 1, "kind": PRESETS[name].kind, "config": stored}
+    )
     assert found == PRESETS[name]
 
 

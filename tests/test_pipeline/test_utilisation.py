@@ -46,6 +46,13 @@ def test_features_that_carry_positions_do_not_count_as_arithmetic_of_the_model()
     assert backward == 12 * one
 
 
+def test_the_counter_takes_fused_attention_by_the_width_of_a_head() -> None:
+    padded = torch.empty(3, 2, 49, 24 + 14, device="meta", dtype=torch.bfloat16)
+    with flop_counter(build_segmenter("samus_tiny", width=48, num_heads=2)) as counter:
+        torch.ops.aten._scaled_dot_product_flash_attention(padded, padded, padded)
+    assert counter.get_total_flops() == attention_flops(padded.shape, padded.shape, head_width=24)
+
+
 def test_a_counted_layer_has_the_arithmetic_that_its_sizes_say() -> None:
     layer = torch.nn.Linear(8, 16)
     with flop_counter(build_segmenter("samus_tiny")) as counter:

@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from .attention import SelfAttention
 from .config import SamArchitecture
 from .normalization import LayerNorm2d
-from .position_adapter import PositionTable
+from .position_adapter import Positions
 
 Tokens = Float[Tensor, "image row column channel"]
 Stage = Float[Tensor, "image _ _ _"]
@@ -156,7 +156,7 @@ class ImageEncoder(nn.Module):
         self.patch_embed = PatchEmbed(
             patch_size=architecture.patch_size, stride=architecture.patch_stride, width=width
         )
-        self.positions = plugs.positions or PositionTable(
+        self.positions = plugs.positions or Positions(
             table_size=architecture.position_grid, width=width
         )
         self.branch = plugs.branch

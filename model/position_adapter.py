@@ -24,6 +24,18 @@ class PositionTable(nn.Module):
         return resize_grid(self.weight, grid_size=grid_size)
 
 
+class Positions(nn.Module):
+    """SAM's table as it is; a variant's module in its place has a `table` as well."""
+
+    def __init__(self, *, table_size: int, width: int) -> None:
+        super().__init__()
+        self.table = PositionTable(table_size=table_size, width=width)
+
+    def forward(self, grid_size: int) -> Grid:
+        """Return the positions of a square grid."""
+        return self.table(grid_size)
+
+
 class PositionAdapter(nn.Module):
     """Halve the table and refine it by a convolution, as SAMUS does.
 

@@ -13,7 +13,7 @@ from model.prompt_encoder import PromptEncoder
 from tests.support.parity_weights import tensor_from_name
 
 RENAMED = {
-    "pos_embed": "positions.weight",
+    "pos_embed": "positions.table.weight",
     "attn.rel_pos_h": "attn.relative_positions.rows",
     "attn.rel_pos_w": "attn.relative_positions.columns",
 }

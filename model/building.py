@@ -6,8 +6,14 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 from .config import Architecture, SamArchitecture, SamusArchitecture, UnetArchitecture
+from .medsa import MedSaSegmenter
+from .medsa_config import MedSaArchitecture
 from .presets import PRESETS
 from .sam import SamSegmenter
+from .sam_med2d import SamMed2dSegmenter
+from .sam_med2d_config import SamMed2dArchitecture
+from .sam_unet import SamUnetSegmenter
+from .sam_unet_config import SamUnetArchitecture
 from .samus import SamusSegmenter
 from .segmenter import Segmenter
 from .unet import UnetSegmenter
@@ -18,6 +24,9 @@ FORMAT_VERSION = 1
 _SEGMENTERS: dict[type[Any], type[Any]] = {
     SamArchitecture: SamSegmenter,
     SamusArchitecture: SamusSegmenter,
+    SamUnetArchitecture: SamUnetSegmenter,
+    MedSaArchitecture: MedSaSegmenter,
+    SamMed2dArchitecture: SamMed2dSegmenter,
     UnetArchitecture: UnetSegmenter,
 }
 """Type of an architecture to what is built from it. Adding a family is one line here."""

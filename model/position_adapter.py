@@ -1,5 +1,7 @@
 """Absolute positions of the tokens: SAM's table, and how SAMUS adapts it to another grid."""
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,26 +12,33 @@ from .cnn_branch import ConvolutionStage
 Grid = Float[Tensor, "1 _ _ channel"]
 """Axes: one for all images, row, column, channel."""
 
+Interpolation = Literal["bilinear", "bicubic"]
+
 
 class PositionTable(nn.Module):
     """One learned vector per cell of the grid; a table of another size is interpolated."""
 
-    def __init__(self, *, table_size: int, width: int) -> None:
+    def __init__(
+        self, *, table_size: int, width: int, interpolation: Interpolation = "bilinear"
+    ) -> None:
         super().__init__()
+        self.interpolation: Interpolation = interpolation
         self.weight = nn.Parameter(torch.empty(1, table_size, table_size, width))
         nn.init.trunc_normal_(self.weight, std=0.02)
 
     def forward(self, grid_size: int) -> Grid:
         """Return the positions of a square grid."""
-        return resize_grid(self.weight, grid_size=grid_size)
+        return resize_grid(self.weight, grid_size=grid_size, interpolation=self.interpolation)
 
 
 class Positions(nn.Module):
     """SAM's table as it is; a variant's module in its place has a `table` as well."""
 
-    def __init__(self, *, table_size: int, width: int) -> None:
+    def __init__(
+        self, *, table_size: int, width: int, interpolation: Interpolation = "bilinear"
+    ) -> None:
         super().__init__()
-        self.table = PositionTable(table_size=table_size, width=width)
+        self.table = PositionTable(table_size=table_size, width=width, interpolation=interpolation)
 
     def forward(self, grid_size: int) -> Grid:
         """Return the positions of a square grid."""
@@ -90,11 +99,11 @@ def _forget_kept(adapter: nn.Module, _: object) -> None:
     adapter._kept = None
 
 
-def resize_grid(grid: Grid, *, grid_size: int) -> Grid:
-    """Interpolate a table bilinearly to another size; the same size is returned as it is."""
+def resize_grid(grid: Grid, *, grid_size: int, interpolation: Interpolation = "bilinear") -> Grid:
+    """Interpolate a table to another size; the same size is returned as it is."""
     if grid.shape[1] == grid_size and grid.shape[2] == grid_size:
         return grid
     resized = functional.interpolate(
-        grid.permute(0, 3, 1, 2), (grid_size, grid_size), mode="bilinear", align_corners=False
+        grid.permute(0, 3, 1, 2), (grid_size, grid_size), mode=interpolation, align_corners=False
     )
     return resized.permute(0, 2, 3, 1)

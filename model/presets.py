@@ -3,6 +3,9 @@
 from typing import Any
 
 from .config import Architecture, SamArchitecture, SamusArchitecture, UnetArchitecture
+from .medsa_config import MedSaArchitecture
+from .sam_med2d_config import SamMed2dArchitecture
+from .sam_unet_config import SamUnetArchitecture
 
 _TINY = SamusArchitecture(
     input_size=64,
@@ -80,6 +83,18 @@ PRESETS: dict[str, Architecture] = {
     "sam_vit_b": SamArchitecture(),
     "sam_vit_l": SamArchitecture(**_LARGE),
     "sam_vit_h": SamArchitecture(**_HUGE),
+    "sam_unet_tiny": SamUnetArchitecture(
+        **_TINY_SAM | {"depth": 5, "global_blocks": (1, 2, 3, 4)},
+        branch_blocks=(1, 1, 1, 1),
+        branch_channels=(8, 16, 24, 32),
+    ),
+    "sam_unet_res34_vit_b": SamUnetArchitecture(),
+    "sam_unet_res50_vit_b": SamUnetArchitecture(branch_has_bottlenecks=True),
+    "medsa_tiny": MedSaArchitecture(**_TINY_SAM),
+    "medsa_vit_b": MedSaArchitecture(),
+    "medsa_vit_h": MedSaArchitecture(**_HUGE),
+    "sam_med2d_tiny": SamMed2dArchitecture(**_TINY_SAM),
+    "sam_med2d_vit_b": SamMed2dArchitecture(),
     "unet_tiny": UnetArchitecture(input_size=64, features=(8, 8, 8, 16, 16, 8)),
     "unet_small": UnetArchitecture(input_size=160, features=(16, 16, 32, 64, 128, 16)),
     "unet": UnetArchitecture(),

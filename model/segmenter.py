@@ -24,6 +24,9 @@ class Segmenter(nn.Module):
     added_to_sam: ClassVar[tuple[type[nn.Module], ...]] = ()
     """Types of the modules whose weights no file of SAM has."""
 
+    removed_from_sam: ClassVar[tuple[str, ...]] = ()
+    """How names of SAM's tensors begin that have no place here."""
+
     is_automatic: ClassVar[bool] = False
     """Whether it answers every category by itself and takes no prompts."""
 

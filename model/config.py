@@ -8,6 +8,8 @@ from typing import ClassVar, Literal
 
 Fit = Literal["squash", "letterbox"]
 
+PROMPT_KINDS = frozenset({"points", "boxes", "masks"})
+
 
 @dataclass(frozen=True, kw_only=True)
 class SamArchitecture:
@@ -73,6 +75,15 @@ class SamArchitecture:
     num_candidates: int = 3
     """Masks of a multimask answer, beside the single one."""
 
+    doubled_residual: bool = False
+    """Add the decoder's tokens to their MLP's output twice, as UltraSam's released weights need."""
+
+    prompt_kinds: tuple[str, ...] = ("points", "boxes", "masks")
+    """What a prompted model can be asked with; it refuses the rest."""
+
+    trains_prompt_encoder: bool = True
+    """Let the prompt encoder train where the rest does; MedSAM keeps SAM's."""
+
     def __post_init__(self) -> None:
         _refuse_channels(self.num_channels)
         if self.fit not in ("squash", "letterbox"):
@@ -96,6 +107,11 @@ class SamArchitecture:
             raise ValueError(
                 f"embedding_width ({self.embedding_width}) must be a multiple of 8 and of "
                 f"twice decoder_heads ({self.decoder_heads})."
+            )
+        if not self.prompt_kinds or set(self.prompt_kinds) - PROMPT_KINDS:
+            raise ValueError(
+                f"prompt_kinds is {self.prompt_kinds}; expected one or more of "
+                f"{', '.join(sorted(PROMPT_KINDS))}."
             )
         if any(not 0 <= block < self.depth for block in self.global_blocks):
             raise ValueError(
@@ -220,6 +236,13 @@ class PromptSimulationConfig:
     box_jitter_fraction: float = 0.1
     """Largest shift of a box side in or out, as a fraction of the box's width or height."""
 
+    box_shift_pixels: float = 0.0
+    """Largest shift of the whole box along x and y, in framed pixels. SAM-UNet and SAM-Med2D train
+    with 5, at 256."""
+
+    box_margin_pixels: float = 0.0
+    """Largest outward shift of each side, in framed pixels. MedSAM trains with 20, at 1024."""
+
     def __post_init__(self) -> None:
         limits: tuple[tuple[str, float, float], ...] = (
             ("box_probability", 0.0, 1.0),
@@ -227,6 +250,8 @@ class PromptSimulationConfig:
             ("max_negative_points", 0, 100),
             ("negative_margin_fraction", 0.0, 10.0),
             ("box_jitter_fraction", 0.0, 0.5),
+            ("box_shift_pixels", 0.0, 100.0),
+            ("box_margin_pixels", 0.0, 100.0),
         )
         for name, lowest, highest in limits:
             value = getattr(self, name)

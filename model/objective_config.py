@@ -32,7 +32,7 @@ class ObjectiveConfig:
     """`focal_dice_iou`: weight of 1 - Dice, without squares."""
 
     iou_weight: float = 1.0
-    """`focal_dice_iou`: weight of the squared error of the predicted IoU."""
+    """`focal_dice_iou`: weight of the squared error of the predicted IoU; 0 for models without."""
 
     focal_alpha: float = 0.25
     """`focal_dice_iou`: weight of the foreground in the focal loss, in [0, 1]; the background
@@ -69,6 +69,11 @@ class ObjectiveConfig:
                 f"objective.focal_gamma must be 0, or 1 and more, got {self.focal_gamma}: between "
                 "them the gradient of a pixel that is right is infinite."
             )
+
+    @property
+    def uses_predicted_iou(self) -> bool:
+        """Whether the model's own guess of a mask's IoU is trained."""
+        return self.kind == "focal_dice_iou" and self.iou_weight > 0
 
     def _weights_in_use(self) -> tuple[str, ...]:
         if self.kind == "dice_bce":

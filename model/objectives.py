@@ -41,7 +41,7 @@ def object_losses(
     terms = _mask_terms(logits, masks=masks, config=config)
     chosen = sum(terms.values(), torch.zeros_like(logits[..., 0, 0])).argmin(dim=1)
     losses = {name: _take(term, candidate=chosen) for name, term in terms.items()}
-    if config.kind == "focal_dice_iou":
+    if config.uses_predicted_iou:
         losses["iou"] = config.iou_weight * _iou_error(prediction, masks=masks, candidate=chosen)
     return {**losses, "total": sum(losses.values(), torch.zeros_like(logits[:, 0, 0, 0]))}
 
@@ -162,7 +162,7 @@ def _iou_error(
     if prediction.predicted_iou is None:
         raise ValueError(
             "objective.kind=focal_dice_iou needs a model that predicts its IoU, and this one does "
-            "not. Choose objective.kind=dice_bce."
+            "not. Choose objective.iou_weight=0 or objective.kind=dice_bce."
         )
     measured = intersection_over_union(prediction.low_resolution_logits, targets=masks)
     error = (prediction.predicted_iou.float() - measured).square()

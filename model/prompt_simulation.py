@@ -175,7 +175,7 @@ def _jittered_corners(
     generator: np.random.Generator,
     config: PromptSimulationConfig,
 ) -> Float[np.ndarray, "corner 2"]:
-    """Return the upper left and lower right corner with every side shifted on its own.
+    """Return the upper left and lower right corner, shifted as the options say.
 
     The box stays in the image and keeps sides of at least one pixel.
     """
@@ -184,6 +184,11 @@ def _jittered_corners(
     corners = np.array([[box.x0, box.y0], [box.x1, box.y1]], dtype=np.float64)
     reach = config.box_jitter_fraction * (corners[1] - corners[0])
     corners += generator.uniform(-1.0, 1.0, size=(2, 2)) * reach
+    if config.box_shift_pixels:
+        corners += generator.uniform(-1.0, 1.0, size=2) * config.box_shift_pixels
+    if config.box_margin_pixels:
+        outward = np.array([[-1.0], [1.0]]) * config.box_margin_pixels
+        corners += generator.uniform(0.0, 1.0, size=(2, 2)) * outward
     first = np.clip(corners[0], 0, limits - 1)
     last = np.clip(np.maximum(corners[1], first + 1), 1, limits)
     return np.stack([first, last]).astype(np.float32) - np.float32(0.5)

@@ -51,7 +51,7 @@ class TrainingBatch:
     """One per object, in their order."""
 
     error_click_draws: Float[Tensor, "object pass"]
-    """Numbers in [0, 1) that choose the clicks of later passes (`model.error_clicks`)."""
+    """Numbers in [0, 1) that choose the clicks of later passes (`correction.Corrections`)."""
 
     category_index: Int[Tensor, " object"]
     """Place in the list of categories; -1 for one that the list does not name."""
@@ -143,7 +143,7 @@ def make_training_loader(  # noqa: PLR0913 -- where data, model and place in the
         categories: The model's list; empty for a model that is only asked by prompts.
         prompts: How first prompts are drawn.
         augmentation: How images are changed.
-        num_error_clicks: Later passes for which a click is drawn per object.
+        num_error_clicks: Numbers to draw per object for the clicks of later passes.
         seed: Of augmentation, prompts and the choice of objects.
         max_objects_per_image: More objects than this are thinned out by a seeded choice.
         global_batch_size: Images of one optimizer step over all ranks.

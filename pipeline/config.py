@@ -11,6 +11,8 @@ from omegaconf import MISSING
 from model import ObjectiveConfig, PromptSimulationConfig
 
 from .augmentation_config import AugmentationConfig
+from .optimizer_config import OptimizerConfig
+from .refusal import refuse_unless
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,20 +64,20 @@ class RunConfig:
     """Distance of two rows in `metrics.jsonl`, in steps. A row holds the values of its own step."""
 
     def __post_init__(self) -> None:
-        _refuse_unless(self.max_steps >= 1, "run.max_steps", self.max_steps, "at least 1")
-        _refuse_unless(
+        refuse_unless(self.max_steps >= 1, "run.max_steps", self.max_steps, "at least 1")
+        refuse_unless(
             self.max_minutes is None or self.max_minutes > 0,
             "run.max_minutes",
             self.max_minutes,
             "positive, or null",
         )
         is_seed = 0 <= self.seed < 2**63
-        _refuse_unless(is_seed, "run.seed", self.seed, "0 or more and below 2**63")
-        _refuse_unless(
+        refuse_unless(is_seed, "run.seed", self.seed, "0 or more and below 2**63")
+        refuse_unless(
             self.log_every_steps >= 1, "run.log_every_steps", self.log_every_steps, "at least 1"
         )
         is_one_name = self.name not in {"", ".", ".."} and not set("/\\") & set(self.name)
-        _refuse_unless(is_one_name, "run.name", self.name, "a name without slashes")
+        refuse_unless(is_one_name, "run.name", self.name, "a name without slashes")
 
 
 @dataclass(kw_only=True)
@@ -113,11 +115,11 @@ class DataConfig:
     def __post_init__(self) -> None:
         if self.train != MISSING:  # the schema itself is built before any value is known
             self.train = _normalise_sources(self.train)
-        _refuse_unless(self.num_workers >= 0, "data.num_workers", self.num_workers, "0 or more")
+        refuse_unless(self.num_workers >= 0, "data.num_workers", self.num_workers, "0 or more")
         sizes = ("global_batch_size", "micro_batch_size", "shards_per_block")
         for name in (*sizes, "max_objects_per_image"):
             value = getattr(self, name)
-            _refuse_unless(value >= 1, f"data.{name}", value, "at least 1")
+            refuse_unless(value >= 1, f"data.{name}", value, "at least 1")
         if self.global_batch_size % self.micro_batch_size:
             raise ValueError(
                 f"data.global_batch_size={self.global_batch_size} is not a multiple of "
@@ -151,65 +153,6 @@ class ModelConfig:
 
 
 @dataclass(kw_only=True)
-class OptimizerConfig:
-    """AdamW, its schedule, and what is done to gradients and weights around a step."""
-
-    peak_learning_rate: float = 1e-4
-    """Reached at the end of the warm-up, for the run's `data.global_batch_size`."""
-
-    schedule: Literal["constant", "cosine"] = "cosine"
-    """After the warm-up: stay at the peak, or fall along a half cosine until `run.max_steps`."""
-
-    warmup_steps: int = 250
-    """Steps of linear rise from 0; optimizer steps, not micro-batches. 0 starts at the peak."""
-
-    final_fraction: float = 0.01
-    """Where the cosine ends, as a fraction of the peak."""
-
-    weight_decay: float = 0.01
-    """Decoupled decay of matrices and kernels; biases, norms and other vectors have none."""
-
-    beta1: float = 0.9
-    """Decay of the running mean of gradients."""
-
-    beta2: float = 0.999
-    """Decay of the running mean of squared gradients."""
-
-    clip_gradient_norm: float | None = 1.0
-    """Largest norm of all gradients together; null does not clip (the norm is logged anyway)."""
-
-    ema_decay: float | None = None
-    """Decay per step of an exponential moving average of the weights, such as 0.999; null keeps
-    none. Where it is kept, validation and evaluation use the average."""
-
-    def __post_init__(self) -> None:
-        rate = self.peak_learning_rate
-        _refuse_unless(
-            rate > 0 and math.isfinite(rate), "optimizer.peak_learning_rate", rate, "positive"
-        )
-        _refuse_unless(
-            self.warmup_steps >= 0, "optimizer.warmup_steps", self.warmup_steps, "0 or more"
-        )
-        _refuse_unless(
-            self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "0 or more"
-        )
-        for name in ("beta1", "beta2", "ema_decay"):
-            value = getattr(self, name)
-            is_decay = value is None or 0 <= value < 1
-            _refuse_unless(is_decay, f"optimizer.{name}", value, "in [0, 1)")
-        _refuse_unless(
-            0 <= self.final_fraction <= 1,
-            "optimizer.final_fraction",
-            self.final_fraction,
-            "in [0, 1]",
-        )
-        clip = self.clip_gradient_norm
-        _refuse_unless(
-            clip is None or clip > 0, "optimizer.clip_gradient_norm", clip, "positive, or null"
-        )
-
-
-@dataclass(kw_only=True)
 class CheckpointConfig:
     """When the run is saved, and how much of it stays."""
 
@@ -223,16 +166,16 @@ class CheckpointConfig:
     """Newest checkpoints that stay, at least 2; the best one stays besides."""
 
     def __post_init__(self) -> None:
-        _refuse_unless(
+        refuse_unless(
             self.every_steps >= 1, "checkpoint.every_steps", self.every_steps, "at least 1"
         )
-        _refuse_unless(
+        refuse_unless(
             self.every_minutes is None or self.every_minutes > 0,
             "checkpoint.every_minutes",
             self.every_minutes,
             "positive, or null",
         )
-        _refuse_unless(self.keep >= 2, "checkpoint.keep", self.keep, "at least 2")
+        refuse_unless(self.keep >= 2, "checkpoint.keep", self.keep, "at least 2")
 
 
 @dataclass(kw_only=True)
@@ -255,14 +198,14 @@ class ValidationConfig:
     """Held-out images drawn with prediction and reference at each validation; 0 draws none."""
 
     def __post_init__(self) -> None:
-        _refuse_unless(
+        refuse_unless(
             self.every_steps is None or self.every_steps >= 1,
             "validation.every_steps",
             self.every_steps,
             "at least 1, or null",
         )
-        _refuse_unless(self.batch_size >= 1, "validation.batch_size", self.batch_size, "at least 1")
-        _refuse_unless(
+        refuse_unless(self.batch_size >= 1, "validation.batch_size", self.batch_size, "at least 1")
+        refuse_unless(
             self.num_pictures >= 0, "validation.num_pictures", self.num_pictures, "0 or more"
         )
 
@@ -297,8 +240,19 @@ class PretrainConfig:
     memory, about a third more time, the same numbers."""
 
     num_error_clicks: int = 1
-    """Further passes of a prompted segmenter, each with one click in what it got wrong and its
-    own previous mask. The published SAMUS trains with 0."""
+    """Further passes of a prompted segmenter, each with a click in what it got wrong and its own
+    previous mask. The published SAMUS trains with 0."""
+
+    error_clicks_per_pass: list[int] = field(default_factory=lambda: [1])
+    """Clicks that such a pass adds; of several numbers, each object draws one anew."""
+
+    num_mask_refinements: int = 0
+    """Passes after those, with no further click and the own previous mask, which gradients flow
+    through. UltraSam trains with 1."""
+
+    candidates_in_last_pass: bool = False
+    """Answer the last pass with several candidates, of which the best is trained, and the passes
+    before it with one mask, as UltraSam."""
 
     initialize_from: str | None = None
     """Weights to start from, with a fresh optimizer: a run folder, a checkpoint folder, a published
@@ -316,9 +270,23 @@ class PretrainConfig:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def __post_init__(self) -> None:
-        _refuse_unless(
+        refuse_unless(
             self.num_error_clicks >= 0, "num_error_clicks", self.num_error_clicks, "0 or more"
         )
+        refuse_unless(
+            self.num_mask_refinements >= 0,
+            "num_mask_refinements",
+            self.num_mask_refinements,
+            "0 or more",
+        )
+        clicks = self.error_clicks_per_pass
+        is_number_of_clicks = bool(clicks) and all(number >= 1 for number in clicks)
+        refuse_unless(is_number_of_clicks, "error_clicks_per_pass", clicks, "one or more, all >= 1")
+        if self.candidates_in_last_pass and not self.num_error_clicks + self.num_mask_refinements:
+            raise ValueError(
+                "candidates_in_last_pass=true needs a second pass, or the single mask that the "
+                "model is later asked for would never be trained. Set num_mask_refinements=1."
+            )
         if self.optimizer.schedule == "cosine" and (
             self.optimizer.warmup_steps >= self.run.max_steps
         ):
@@ -354,8 +322,3 @@ def _normalise_source(entry: Any) -> TrainSource:  # noqa: ANN401 -- as the user
     if not (entry.weight > 0 and math.isfinite(entry.weight)):
         raise ValueError(f"data.train gives {entry.url} weight {entry.weight}: must be positive.")
     return entry
-
-
-def _refuse_unless(holds: bool, name: str, value: object, expected: str) -> None:
-    if not holds:
-        raise ValueError(f"{name} is {value}: it must be {expected}.")

@@ -84,11 +84,12 @@ def prepare_segmenter(config: PretrainConfig, *, categories: tuple[str, ...]) ->
         raise ValueError(
             f"model.preset={config.model.preset} with model.overrides: {error}"
         ) from error
-    uses_predicted_iou = config.objective.kind == "focal_dice_iou"
+    uses_predicted_iou = config.objective.uses_predicted_iou
     if uses_predicted_iou and segmenter.is_automatic:
         raise ValueError(
             f"objective.kind=focal_dice_iou needs a model that predicts its IoU, which "
-            f"{config.model.preset} does not. Choose objective.kind=dice_bce."
+            f"{config.model.preset} does not. Choose objective.iou_weight=0 or "
+            "objective.kind=dice_bce."
         )
     base, from_base = None, frozenset[str]()
     if config.model.base is not None:

@@ -11,6 +11,7 @@ from shards.sample_stream import StreamLoader
 from .batches import TrainingBatch, make_training_loader
 from .checkpoint import OPTIMIZER, read_tensors
 from .config import PretrainConfig
+from .correction import Corrections
 from .ema import MovingAverage
 from .optimizer import build_optimizer, load_optimizer_state
 from .process_group import ProcessGroup
@@ -63,6 +64,7 @@ def open_session(
         global_batch_size=config.data.global_batch_size,
         num_ranks=group.num_ranks,
         precision=config.precision,
+        corrections=Corrections.of(config),
     ).train()
     optimizer = build_optimizer(prepared.segmenter, config=config.optimizer)
     wrapped_module, wrapped_optimizer = group.wrap(step_module, optimizer)
@@ -145,7 +147,9 @@ def _training_loader(
         categories=segmenter.categories,
         prompts=config.prompts,
         augmentation=config.augmentation,
-        num_error_clicks=0 if segmenter.is_automatic else config.num_error_clicks,
+        num_error_clicks=0
+        if segmenter.is_automatic
+        else config.num_error_clicks * Corrections.of(config).draws_per_pass,
         seed=config.run.seed,
         max_objects_per_image=config.data.max_objects_per_image,
         global_batch_size=config.data.global_batch_size,

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from model import MaskPrediction, ObjectiveConfig, Prompts, Segmenter, error_clicks, object_losses
+from model import MaskPrediction, ObjectiveConfig, Prompts, Segmenter, object_losses
 
 from .batches import TrainingBatch
+from .correction import ONE_CLICK_A_PASS, Corrections
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ class TrainingStep(nn.Module):
         global_batch_size: int,
         num_ranks: int,
         precision: str = "float32",
+        corrections: Corrections = ONE_CLICK_A_PASS,
     ) -> None:
         """Wrap a segmenter.
 
@@ -59,10 +61,12 @@ class TrainingStep(nn.Module):
             global_batch_size: Images per optimizer step over all ranks.
             num_ranks: The engine averages gradients over so many; the loss is scaled up by it.
             precision: `float32`, or `bfloat16` for autocast in encoder and decoder.
+            corrections: What prompted segmenters are asked after their first answer.
         """
         super().__init__()
         self.segmenter = segmenter
         self._objective = objective
+        self._corrections = corrections
         self._scale = num_ranks / global_batch_size
         self._autocast_dtype = torch.bfloat16 if precision == "bfloat16" else None
 
@@ -84,19 +88,22 @@ class TrainingStep(nn.Module):
         )
 
     def _answer_prompts(self, batch: TrainingBatch) -> tuple[dict[str, Tensor], Tensor]:
-        """Ask about every object, then once more for each error click; passes count alike."""
+        """Ask about every object, then once more for each correction; passes count alike."""
         with self._autocast(batch.images.device):
             features = self.segmenter.encode(batch.images)
         targets, prompts = batch.masks.float(), batch.prompts
-        num_passes = 1 + batch.error_click_draws.shape[1]
+        draws, corrections = batch.error_click_draws, self._corrections
+        num_passes = corrections.num_passes(draws)
         passes: list[dict[str, Tensor]] = []
         for number in range(num_passes):
+            multimask = corrections.wants_candidates(number, num_passes=num_passes)
             with self._autocast(batch.images.device):
-                prediction = self.segmenter.decode(features, prompts)
+                prediction = self.segmenter.decode(features, prompts, multimask)
             passes.append(self._losses(prediction, targets))
             if number + 1 < num_passes:
-                draws = batch.error_click_draws[:, number]
-                prompts = _corrected(prompts, prediction, masks=batch.masks, draws=draws)
+                prompts = corrections.prompts_after(
+                    number, prompts, prediction, masks=batch.masks, draws=draws
+                )
         means = {name: sum(one[name] for one in passes) / num_passes for name in passes[0]}
         return means, _share_of_image(batch)  # pyright: ignore[reportReturnType]
 
@@ -150,27 +157,6 @@ def _share_of_image(batch: TrainingBatch) -> Tensor:
     places = batch.image_index.clamp(min=0)
     counts = torch.bincount(places, minlength=batch.images.shape[0])
     return is_real.float() / counts[places].float()
-
-
-def _corrected(
-    prompts: Prompts, prediction: MaskPrediction, *, masks: Tensor, draws: Tensor
-) -> Prompts:
-    """Return the prompts of the next pass: one more click, and the mask as it is so far."""
-    logits = _best_candidate(prediction).detach().float()
-    points, labels = error_clicks(logits[:, 0], masks, draws)
-    if prompts.points is not None and prompts.point_labels is not None:
-        points = torch.cat([prompts.points, points], dim=1)
-        labels = torch.cat([prompts.point_labels, labels], dim=1)
-    return dataclasses.replace(prompts, points=points, point_labels=labels, mask_logits=logits)
-
-
-def _best_candidate(prediction: MaskPrediction) -> Tensor:
-    """Return the logits, object 1 row column, of the mask that the model rates highest."""
-    logits, rating = prediction.low_resolution_logits, prediction.predicted_iou
-    if logits.shape[1] == 1 or rating is None:
-        return logits[:, :1]
-    best = rating.argmax(dim=1)
-    return logits[torch.arange(len(best), device=logits.device), best][:, None]
 
 
 def _union_by_category(batch: TrainingBatch) -> Tensor:

@@ -15,6 +15,9 @@ class FreezingReport:
 
     num_parameters: int
     num_trainable: int
+    num_unused: int
+    """Weights that published recipes count as trained, but that no gradient ever reaches."""
+
     frozen_kinds: tuple[str, ...]
     """Types of the modules that hold frozen weights."""
 
@@ -32,10 +35,12 @@ def freeze(
         segmenter: Changed in place.
         has_base: Whether pretrained weights were loaded. With them the segmenter says what trains
             (`trains_with_base`: SAMUS its branch, adapters and the relative positions of global
-            blocks); without them everything does.
+            blocks); without them everything does, but for what never trains.
         uses_predicted_iou: Whether the objective looks at the predicted IoU; else its head stays
-            as it is, because no gradient ever reaches it.
-        uses_candidates: Whether training asks for several candidates instead of the single mask.
+            as it is, because no gradient ever reaches it. So do the heads of masks that nothing
+            asks for.
+        uses_candidates: Whether training asks for several candidates beside what the segmenter
+            answers by itself (`Segmenter.trained_masks`).
     """
     for parameter in segmenter.parameters():
         parameter.requires_grad_(not has_base)
@@ -43,11 +48,18 @@ def freeze(
         if has_base and segmenter.trains_with_base(module):
             module.requires_grad_(True)
     for module in segmenter.modules():
+        if segmenter.never_trains(module):
+            module.requires_grad_(False)
+    num_wanted = _count_trainable(segmenter)
+    for module in segmenter.modules():
         if isinstance(module, MaskDecoder):
+            candidates = range(1, module.num_mask_tokens) if uses_candidates else ()
             _leave_out_unused(
-                module, uses_predicted_iou=uses_predicted_iou, uses_candidates=uses_candidates
+                module,
+                uses_predicted_iou=uses_predicted_iou,
+                masks={*segmenter.trained_masks, *candidates},
             )
-    report = _report(segmenter)
+    report = _report(segmenter, num_wanted=num_wanted)
     _logger.info(
         "%s: %s of %s parameters train%s",
         "Pretrained base" if has_base else "No pretrained base, so everything in use trains",
@@ -58,23 +70,27 @@ def freeze(
     return report
 
 
-def _leave_out_unused(
-    decoder: MaskDecoder, *, uses_predicted_iou: bool, uses_candidates: bool
-) -> None:
+def _leave_out_unused(decoder: MaskDecoder, *, uses_predicted_iou: bool, masks: set[int]) -> None:
     decoder.iou_prediction_head.requires_grad_(uses_predicted_iou)
     for index, readout in enumerate(decoder.output_hypernetworks_mlps):
-        if (index > 0) != uses_candidates:
+        if index not in masks:
             readout.requires_grad_(False)
 
 
-def _report(segmenter: Segmenter) -> FreezingReport:
+def _count_trainable(segmenter: Segmenter) -> int:
+    return sum(weight.numel() for weight in segmenter.parameters() if weight.requires_grad)
+
+
+def _report(segmenter: Segmenter, *, num_wanted: int) -> FreezingReport:
     frozen = {
         type(module).__name__
         for module in segmenter.modules()
         if any(not weight.requires_grad for weight in module.parameters(recurse=False))
     }
+    num_trainable = _count_trainable(segmenter)
     return FreezingReport(
         num_parameters=sum(weight.numel() for weight in segmenter.parameters()),
-        num_trainable=sum(w.numel() for w in segmenter.parameters() if w.requires_grad),
+        num_trainable=num_trainable,
+        num_unused=max(num_wanted - num_trainable, 0),
         frozen_kinds=tuple(sorted(frozen)),
     )

@@ -35,6 +35,7 @@ class MaskDecoder(SamMaskDecoder):
                 width=width,
                 num_heads=architecture.decoder_heads,
                 mlp_width=architecture.decoder_mlp_width,
+                doubled_residual=architecture.doubled_residual,
             ),
             num_multimask_outputs=architecture.num_candidates,
             iou_head_hidden_dim=width,

@@ -8,10 +8,11 @@ Axis names used in this file:
     channel, row, column   of the embedding grid or the low-resolution mask
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 ABSENT = -1
@@ -51,6 +52,8 @@ class Prompts:
         if (self.points is None) != (self.point_labels is None):
             given = "points" if self.point_labels is None else "point_labels"
             raise ValueError(f"Prompts have {given} only; points and point_labels go together.")
+        if not torch.compiler.is_compiling():  # the sizes of an exported graph are symbols
+            self._refuse_shapes()
 
     @property
     def num_prompts(self) -> int:
@@ -65,6 +68,54 @@ class Prompts:
             if (value := getattr(self, item.name)) is not None
         }
         return replace(self, **tensors)
+
+    def _refuse_shapes(self) -> None:
+        """Refuse tensors that do not hold one row per prompt, or numbers of the wrong kind."""
+        if self.image_index.ndim != 1:
+            raise ValueError(
+                f"Prompts.image_index has shape {tuple(self.image_index.shape)}; expected one "
+                "number per prompt: the place of its image in the batch."
+            )
+        prompt, point = ("prompt", self.num_prompts), ("point", None)
+        if self.points is not None and self.points.ndim == 3:
+            point = ("point", self.points.shape[1])
+        _refuse_shape("image_index", self.image_index, axes=(prompt,), holds_floats=False)
+        _refuse_shape("points", self.points, axes=(prompt, point, ("x y", 2)))
+        _refuse_shape("point_labels", self.point_labels, axes=(prompt, point), holds_floats=False)
+        _refuse_shape("boxes", self.boxes, axes=(prompt, ("x0 y0 x1 y1", 4)))
+        _refuse_shape(
+            "mask_logits",
+            self.mask_logits,
+            axes=(prompt, ("channel", 1), ("row", None), ("column", None)),
+        )
+        _refuse_shape("category", self.category, axes=(prompt,), holds_floats=False)
+
+
+def _refuse_shape(
+    name: str,
+    value: Shaped[Tensor, "..."] | None,
+    *,
+    axes: Sequence[tuple[str, int | None]],
+    holds_floats: bool = True,
+) -> None:
+    """Refuse a tensor whose axes have other sizes than these; None is any size."""
+    if value is None:
+        return
+    fits = value.ndim == len(axes) and all(
+        size in (None, found) for found, (_, size) in zip(value.shape, axes, strict=True)
+    )
+    if not fits:
+        expected = " x ".join(
+            f"{size or 'any'} ({axis})" if axis != "prompt" else f"{size} (prompts)"
+            for axis, size in axes
+        )
+        raise ValueError(
+            f"Prompts.{name} has shape {tuple(value.shape)}; expected {expected}, one row for "
+            "each entry of image_index."
+        )
+    if value.is_floating_point() != holds_floats:
+        kind = "real" if holds_floats else "whole"
+        raise ValueError(f"Prompts.{name} holds {value.dtype}; expected {kind} numbers.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,3 +138,19 @@ class MaskPrediction:
     category: Int[Tensor, " prompt"] | None = None
     presence_logits: Float[Tensor, " prompt"] | None = None
     """Whether the category is in the image at all."""
+
+    def best_candidate(self) -> "MaskPrediction":
+        """Return the answers with the one candidate that the model itself rates highest.
+
+        The graph reaches every candidate, those that are not chosen with zeros.
+        """
+        logits, rating = self.low_resolution_logits, self.predicted_iou
+        if logits.shape[1] == 1 or rating is None:
+            return replace(self, low_resolution_logits=logits[:, :1])
+        best = rating.detach().argmax(dim=1, keepdim=True)
+        places = best[:, :, None, None].expand(-1, -1, *logits.shape[2:])
+        return replace(
+            self,
+            low_resolution_logits=logits.gather(1, places),
+            predicted_iou=rating.gather(1, best),
+        )

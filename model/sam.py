@@ -4,14 +4,15 @@ Published as Kirillov et al., "Segment Anything" (arXiv 2304.02643). Its relativ
 with plugs in the encoder.
 """
 
-from typing import ClassVar
+from collections.abc import Callable
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from .config import SamArchitecture
 from .image_encoder import EncoderPlugs, ImageEncoder
 from .mask_decoder import MaskDecoder
+from .prompt_checks import PromptLimits, refuse_unfit_prompts
 from .prompt_encoder import PromptEncoder
 from .prompts import ImageFeatures, MaskPrediction, Prompts
 from .segmenter import Segmenter
@@ -24,7 +25,6 @@ PIXEL_DEVIATION = (58.395, 57.12, 57.375)
 class SamSegmenter(Segmenter):
     """SAM, and what its relatives share."""
 
-    prompt_kinds: ClassVar[frozenset[str]] = frozenset({"points", "boxes", "masks"})
     architecture: SamArchitecture
 
     def __init__(self, architecture: SamArchitecture, *, plugs: EncoderPlugs | None = None) -> None:
@@ -32,6 +32,11 @@ class SamSegmenter(Segmenter):
         self.image_encoder = ImageEncoder(architecture, plugs=plugs or EncoderPlugs())
         self.prompt_encoder = PromptEncoder(architecture)
         self.mask_decoder = MaskDecoder(architecture)
+
+    @property
+    def prompt_kinds(self) -> frozenset[str]:
+        """Which of points, boxes and masks it can be asked with; none where it is automatic."""
+        return frozenset(() if self.is_automatic else self.architecture.prompt_kinds)
 
     def encode(self, images: Float[Tensor, "image channel row column"]) -> ImageFeatures:
         """Return the embedding of framed images."""
@@ -44,15 +49,26 @@ class SamSegmenter(Segmenter):
         multimask: bool | None = None,
     ) -> MaskPrediction:
         """Return one mask per prompt, or the candidates with `multimask`."""
-        prompts = self._refuse_no_prompts(prompts)
+        prompts = self._checked(prompts, features)
         masks, predicted_iou = self.mask_decoder(
             features.embedding,
             self.prompt_encoder(prompts),
             image_index=prompts.image_index,
             grid_positions=self.prompt_encoder.grid_positions(),
+            detail=self._detail(features, prompts),
             multimask=bool(multimask),
         )
         return MaskPrediction(low_resolution_logits=masks, predicted_iou=predicted_iou)
+
+    def never_trains(self, module: nn.Module) -> bool:
+        """Tell whether it is a prompt encoder that the architecture keeps as it was."""
+        return isinstance(module, PromptEncoder) and not self.architecture.trains_prompt_encoder
+
+    def _detail(
+        self, features: ImageFeatures, prompts: Prompts
+    ) -> Callable[[Tensor], Tensor] | None:
+        """Return what adds fine logits to every mask, if anything does (see `MaskDecoder`)."""
+        del features, prompts
 
     def _as_input(
         self, images: Float[Tensor, "image channel row column"]
@@ -66,9 +82,15 @@ class SamSegmenter(Segmenter):
         )
         return (images - mean) / deviation
 
-    def _refuse_no_prompts(self, prompts: Prompts | None) -> Prompts:
-        if prompts is None:
-            raise ValueError(
-                f"{self.kind} answers prompts, and got none: give points, boxes or masks."
-            )
-        return prompts
+    def _checked(self, prompts: Prompts | None, features: ImageFeatures) -> Prompts:
+        """Return the prompts; refuse what this model cannot be asked about these images."""
+        limits = PromptLimits(
+            model=self.kind,
+            kinds=self.prompt_kinds,
+            num_categories=len(self.categories),
+            num_images=features.embedding.shape[0],
+            input_size=self.architecture.input_size,
+            mask_size=4 * features.embedding.shape[-1],
+            looks_at_kinds_of_points=not self.training,
+        )
+        return refuse_unfit_prompts(prompts, limits=limits)

@@ -19,7 +19,7 @@ from .cross_branch_attention import CrossBranchAttention
 from .detail_skip import DetailSkip
 from .image_encoder import BlockPlugs, EncoderPlugs
 from .position_adapter import PositionAdapter
-from .prompts import ImageFeatures, MaskPrediction, Prompts
+from .prompts import ImageFeatures, Prompts
 from .sam import SamSegmenter
 
 _STAGES = ("coarse_stage", "fine_stage")
@@ -56,24 +56,6 @@ class SamusSegmenter(SamSegmenter):
         if self.detail_skip is not None:
             side.update(zip(_STAGES, encoded.branch_stages[-2:-4:-1], strict=True))
         return ImageFeatures(embedding=encoded.embedding, side=side)
-
-    def decode(
-        self,
-        features: ImageFeatures,
-        prompts: Prompts | None = None,
-        multimask: bool | None = None,
-    ) -> MaskPrediction:
-        """Return one mask per prompt, or the candidates with `multimask`."""
-        prompts = self._refuse_no_prompts(prompts)
-        masks, predicted_iou = self.mask_decoder(
-            features.embedding,
-            self.prompt_encoder(prompts),
-            image_index=prompts.image_index,
-            grid_positions=self.prompt_encoder.grid_positions(),
-            detail=self._detail(features, prompts),
-            multimask=bool(multimask),
-        )
-        return MaskPrediction(low_resolution_logits=masks, predicted_iou=predicted_iou)
 
     def trains_with_base(self, module: nn.Module) -> bool:
         """Tell whether it is what SAMUS adds, or relative positions of a global block."""

@@ -24,14 +24,19 @@ class Segmenter(nn.Module):
     added_to_sam: ClassVar[tuple[type[nn.Module], ...]] = ()
     """Types of the modules whose weights no file of SAM has."""
 
+    added_to_parent: ClassVar[tuple[type[nn.Module], ...]] = ()
+    """Types of the modules that a later stage adds to a model of its own: files of that lack them.
+    """
+
     removed_from_sam: ClassVar[tuple[str, ...]] = ()
     """How names of SAM's tensors begin that have no place here."""
 
     is_automatic: ClassVar[bool] = False
     """Whether it answers every category by itself and takes no prompts."""
 
-    prompt_kinds: ClassVar[frozenset[str]] = frozenset()
-    """Which of points, boxes and masks it can be asked with."""
+    trained_masks: tuple[int, ...] = (0,)
+    """Which of the decoder's masks are made where `multimask` is None: 0 is the single one, the
+    others are the candidates."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -47,6 +52,11 @@ class Segmenter(nn.Module):
     def categories(self) -> tuple[str, ...]:
         """What an automatic model looks for, in the order of its answers."""
         return ()
+
+    @property
+    def prompt_kinds(self) -> frozenset[str]:
+        """Which of points, boxes and masks it can be asked with; none where it is automatic."""
+        return frozenset()
 
     def encode(self, images: Float[Tensor, "image channel row column"]) -> ImageFeatures:
         """Return what is known about each image before any prompt."""
@@ -89,6 +99,18 @@ class Segmenter(nn.Module):
         """
         del module
         return True
+
+    def never_trains(self, module: nn.Module) -> bool:
+        """Tell whether a module, with all in it, stays as it is in every kind of training."""
+        del module
+        return False
+
+    def _refuse_prompts(self, prompts: Prompts | None, multimask: bool | None) -> None:
+        """Refuse what an automatic model cannot be asked."""
+        if prompts is not None or multimask is not None:
+            raise ValueError(
+                f"{self.kind} answers every category by itself: give neither prompts nor multimask."
+            )
 
     def _as_three_channels(
         self, images: Shaped[Tensor, "image channel row column"]

@@ -56,9 +56,27 @@ class DownscaledAttention(nn.Module):
 class TwoWayAttentionBlock(nn.Module):
     """Tokens attend to each other and to the image, then the image attends to the tokens."""
 
-    def __init__(self, *, width: int, num_heads: int, mlp_width: int, is_first: bool) -> None:
+    def __init__(
+        self,
+        *,
+        width: int,
+        num_heads: int,
+        mlp_width: int,
+        is_first: bool,
+        doubled_residual: bool = False,
+    ) -> None:
+        """Set up the layers.
+
+        Args:
+            width: Channels of a token.
+            num_heads: Heads that share them.
+            mlp_width: Hidden channels of the tokens' MLP.
+            is_first: The first layer's tokens are their own positions, which it does not add.
+            doubled_residual: Add the tokens to their MLP's output twice.
+        """
         super().__init__()
         self.is_first = is_first
+        self.mlp_residual = 2.0 if doubled_residual else 1.0
         self.self_attn = DownscaledAttention(width=width, num_heads=num_heads)
         self.norm1 = nn.LayerNorm(width)
         self.cross_attn_token_to_image = DownscaledAttention(
@@ -92,7 +110,7 @@ class TwoWayAttentionBlock(nn.Module):
         tokens = self.norm2(
             tokens + self.cross_attn_token_to_image(tokens + token_positions, placed_cells, cells)
         )
-        tokens = self.norm3(tokens + self.mlp(tokens))
+        tokens = self.norm3(self.mlp_residual * tokens + self.mlp(tokens))
         cells = cells + self.cross_attn_image_to_token(
             placed_cells, tokens + token_positions, tokens, is_present=is_present
         )
@@ -102,11 +120,23 @@ class TwoWayAttentionBlock(nn.Module):
 class TwoWayTransformer(nn.Module):
     """Tokens and image embedding inform each other in turns."""
 
-    def __init__(self, *, depth: int, width: int, num_heads: int, mlp_width: int) -> None:
+    def __init__(
+        self,
+        *,
+        depth: int,
+        width: int,
+        num_heads: int,
+        mlp_width: int,
+        doubled_residual: bool = False,
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
             TwoWayAttentionBlock(
-                width=width, num_heads=num_heads, mlp_width=mlp_width, is_first=index == 0
+                width=width,
+                num_heads=num_heads,
+                mlp_width=mlp_width,
+                is_first=index == 0,
+                doubled_residual=doubled_residual,
             )
             for index in range(depth)
         )

@@ -48,10 +48,7 @@ class UnetSegmenter(Segmenter):
         multimask: bool | None = None,
     ) -> MaskPrediction:
         """Return images x categories masks in image-major order."""
-        if prompts is not None or multimask:
-            raise ValueError(
-                "A U-Net answers every category by itself: give neither prompts nor multimask."
-            )
+        self._refuse_prompts(prompts, multimask)
         logits = features.embedding
         category = torch.arange(logits.shape[1], device=logits.device).repeat(logits.shape[0])
         return MaskPrediction(

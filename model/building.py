@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
+from .autosamus import AutosamusSegmenter
+from .autosamus_config import AutosamusArchitecture
 from .config import Architecture, SamArchitecture, SamusArchitecture, UnetArchitecture
 from .medsa import MedSaSegmenter
 from .medsa_config import MedSaArchitecture
@@ -24,6 +26,7 @@ FORMAT_VERSION = 1
 _SEGMENTERS: dict[type[Any], type[Any]] = {
     SamArchitecture: SamSegmenter,
     SamusArchitecture: SamusSegmenter,
+    AutosamusArchitecture: AutosamusSegmenter,
     SamUnetArchitecture: SamUnetSegmenter,
     MedSaArchitecture: MedSaSegmenter,
     SamMed2dArchitecture: SamMed2dSegmenter,

@@ -1,7 +1,9 @@
 """The named architectures. Adding a model is one line here."""
 
+from dataclasses import asdict
 from typing import Any
 
+from .autosamus_config import AutosamusArchitecture
 from .config import Architecture, SamArchitecture, SamusArchitecture, UnetArchitecture
 from .medsa_config import MedSaArchitecture
 from .sam_med2d_config import SamMed2dArchitecture
@@ -73,12 +75,34 @@ _TINY_SAM: dict[str, Any] = {
 }
 """For tests: what every relative of SAM is at its smallest."""
 
+_TINY_GENERATOR: dict[str, Any] = {
+    "num_task_tokens": 8,
+    "num_emitted_tokens": 2,
+    "refines_output_tokens": True,
+    "generator_heads": 4,
+    "generator_head_width": 8,
+    "generator_mlp_width": 64,
+    "dense_adapter_width": 16,
+}
+_SMALL_GENERATOR: dict[str, Any] = {
+    "num_task_tokens": 16,
+    "num_emitted_tokens": 4,
+    "refines_output_tokens": True,
+    "generator_heads": 4,
+    "generator_head_width": 24,
+    "generator_mlp_width": 256,
+    "dense_adapter_width": 32,
+}
+
 PRESETS: dict[str, Architecture] = {
     "samus_tiny": _TINY,
     "samus_small": _SMALL,
     "samus_vit_b": SamusArchitecture(),
     "samus_vit_l": SamusArchitecture(**_LARGE),
     "samus_vit_h": SamusArchitecture(**_HUGE),
+    "autosamus_tiny": AutosamusArchitecture(**asdict(_TINY) | _TINY_GENERATOR),
+    "autosamus_small": AutosamusArchitecture(**asdict(_SMALL) | _SMALL_GENERATOR),
+    "autosamus_vit_b": AutosamusArchitecture(),
     "sam_tiny": SamArchitecture(**_TINY_SAM),
     "sam_vit_b": SamArchitecture(),
     "sam_vit_l": SamArchitecture(**_LARGE),

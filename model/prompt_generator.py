@@ -1,0 +1,185 @@
+"""Prompts for every category of an image, generated from the image: AutoSAMUS's generator.
+
+Published as the auto prompt generator of Lin et al. (arXiv 2309.06824). A category has a set of
+task tokens. They attend to the decoder's output tokens, which needs no image; then they and the
+image's cells attend to each other. The first of them become the prompt's tokens, and the cells the
+embedding that the decoder sees.
+
+Axis names used in this file:
+    image, category   of the batch, and what is looked for
+    answer            one category of one image, image-major
+    token, cell       task and output tokens; cells of the embedding grid, row-major
+    query, key        whichever attends, and is attended to
+    channel, row, column
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .autosamus_config import AutosamusArchitecture
+from .normalization import LayerNorm2d
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratedPrompts:
+    """What the generator makes of a batch of images."""
+
+    embedding: Float[Tensor, "answer channel row column"]
+    """The image as the category's tokens changed it."""
+
+    tokens: Float[Tensor, "answer emitted channel"]
+    """In place of embedded clicks."""
+
+    summary: Float[Tensor, "answer channel"]
+    """Mean of all task tokens of the category, after they have seen the image."""
+
+
+class PromptGenerator(nn.Module):
+    """Task tokens, and the layers in which they meet output tokens and image."""
+
+    def __init__(self, architecture: AutosamusArchitecture) -> None:
+        super().__init__()
+        width = architecture.embedding_width
+        self.num_emitted_tokens = architecture.num_emitted_tokens
+        self.refines_output_tokens = architecture.refines_output_tokens
+        num_sets, num_tokens = len(architecture.categories), architecture.num_task_tokens
+        self.task_tokens = nn.Parameter(torch.randn(num_sets, num_tokens, width))
+        depth = range(architecture.generator_depth)
+        self.token_layers = nn.ModuleList(ExchangeLayer(architecture) for _ in depth)
+        self.projection = nn.Linear(width, width)
+        self.image_layers = nn.ModuleList(ExchangeLayer(architecture) for _ in depth)
+
+    def forward(
+        self,
+        embedding: Float[Tensor, "image channel row column"],
+        *,
+        output_tokens: Float[Tensor, "token channel"],
+    ) -> GeneratedPrompts:
+        """Return the prompts of every category of every image.
+
+        Args:
+            embedding: Of the images.
+            output_tokens: Those that the decoder puts before a prompt's tokens.
+        """
+        tokens = self._tokens_before_image(output_tokens).repeat(embedding.shape[0], 1, 1)
+        cells = embedding.flatten(2).transpose(1, 2)
+        cells = cells.repeat_interleave(self.task_tokens.shape[0], dim=0)
+        for layer in self.image_layers:
+            cells, tokens = layer(cells, tokens)
+        return GeneratedPrompts(
+            embedding=cells.transpose(1, 2).unflatten(2, embedding.shape[2:]),
+            tokens=tokens[:, : self.num_emitted_tokens],
+            summary=tokens[:, : self.task_tokens.shape[1]].mean(dim=1),
+        )
+
+    def _tokens_before_image(
+        self, output_tokens: Float[Tensor, "token channel"]
+    ) -> Float[Tensor, "category _ channel"]:
+        outputs = output_tokens.expand(self.task_tokens.shape[0], -1, -1)
+        tasks, refined = self.task_tokens, outputs
+        for layer in self.token_layers:
+            tasks, refined = layer(tasks, refined)
+        tasks = self.projection(tasks) + self.task_tokens
+        if self.refines_output_tokens:
+            outputs = self.projection(refined) + outputs
+        elif torch.is_grad_enabled():
+            # What the released code leaves unused is in the graph, so that engines find it there.
+            tasks = tasks + 0.0 * refined.sum()
+        return torch.cat([tasks, outputs], dim=1)
+
+
+class ExchangeLayer(nn.Module):
+    """Two sets of vectors attend to each other at once, then each passes its own MLP."""
+
+    def __init__(self, architecture: AutosamusArchitecture) -> None:
+        super().__init__()
+        width, hidden = architecture.embedding_width, architecture.generator_mlp_width
+        self.first_attention = QuietAttention(architecture)
+        self.second_attention = QuietAttention(architecture)
+        self.first_mlp = _mlp(width, hidden)
+        self.second_mlp = _mlp(width, hidden)
+
+    def forward(
+        self,
+        first: Float[Tensor, "answer query channel"],
+        second: Float[Tensor, "answer key channel"],
+    ) -> tuple[Float[Tensor, "answer query channel"], Float[Tensor, "answer key channel"]]:
+        """Return both after the exchange."""
+        from_second = self.first_attention(first, second)
+        from_first = self.second_attention(second, first)
+        first, second = first + from_second, second + from_first
+        return first + self.first_mlp(first), second + self.second_mlp(second)
+
+
+class QuietAttention(nn.Module):
+    """Attention with normed inputs whose weights sum to less than one.
+
+    One is added to the sum of exponentials after the largest is made 1, as released
+    (`softmax_one`): the softmax divided by one plus its largest weight. Then a query that finds
+    nothing special takes in less, down to a half where one key has all the weight.
+    """
+
+    def __init__(self, architecture: AutosamusArchitecture) -> None:
+        super().__init__()
+        width, num_heads = architecture.embedding_width, architecture.generator_heads
+        inner = num_heads * architecture.generator_head_width
+        self.num_heads = num_heads
+        self.scale = architecture.generator_head_width**-0.5
+        self.query_norm = nn.LayerNorm(width)
+        self.key_norm = nn.LayerNorm(width)
+        self.query = nn.Linear(width, inner, bias=False)
+        self.key_value = nn.Linear(width, 2 * inner, bias=False)
+        self.output = nn.Linear(inner, width)
+
+    def forward(
+        self,
+        queries: Float[Tensor, "answer query channel"],
+        keys: Float[Tensor, "answer key channel"],
+    ) -> Float[Tensor, "answer query channel"]:
+        """Return what each query gathers from the keys."""
+        query = self._split(self.query(self.query_norm(queries)))
+        key, value = self.key_value(self.key_norm(keys)).chunk(2, dim=-1)
+        key, value = self._split(key), self._split(value)
+        weights = (self.scale * query @ key.transpose(-2, -1)).softmax(dim=-1)
+        weights = weights / (1.0 + weights.amax(dim=-1, keepdim=True))
+        return self.output((weights.to(value.dtype) @ value).transpose(1, 2).flatten(2))
+
+    def _split(
+        self, vectors: Float[Tensor, "answer token _"]
+    ) -> Float[Tensor, "answer head token head_channel"]:
+        return vectors.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+
+
+class DenseAdapter(nn.Sequential):
+    """Four convolutions that make the dense prompt of the embedding."""
+
+    def __init__(self, architecture: AutosamusArchitecture) -> None:
+        width, hidden = architecture.embedding_width, architecture.dense_adapter_width
+        widths = (width, hidden, hidden, hidden, width)
+        steps: list[nn.Module] = []
+        for in_width, out_width in zip(widths, widths[1:], strict=False):
+            steps += [
+                nn.Conv2d(in_width, out_width, kernel_size=3, padding=1, bias=False),
+                LayerNorm2d(out_width),
+                nn.GELU(),
+            ]
+        super().__init__(*steps)
+
+
+class PresenceHead(nn.Sequential):
+    """From a category's summary to the logit that it is in the image."""
+
+    def __init__(self, architecture: AutosamusArchitecture) -> None:
+        width = architecture.embedding_width
+        super().__init__(
+            nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1)
+        )
+
+
+def _mlp(width: int, hidden: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.LayerNorm(width), nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width)
+    )

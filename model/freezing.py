@@ -40,7 +40,7 @@ def freeze(
             as it is, because no gradient ever reaches it. So do the heads of masks that nothing
             asks for.
         uses_candidates: Whether training asks for several candidates beside what the segmenter
-            answers by itself (`Segmenter.trained_masks`).
+            answers by itself (`Segmenter.habitual_masks`).
     """
     for parameter in segmenter.parameters():
         parameter.requires_grad_(not has_base)
@@ -57,7 +57,7 @@ def freeze(
             _leave_out_unused(
                 module,
                 uses_predicted_iou=uses_predicted_iou,
-                masks={*segmenter.trained_masks, *candidates},
+                masks={*segmenter.habitual_masks, *candidates},
             )
     report = _report(segmenter, num_wanted=num_wanted)
     _logger.info(

@@ -34,10 +34,6 @@ class Segmenter(nn.Module):
     is_automatic: ClassVar[bool] = False
     """Whether it answers every category by itself and takes no prompts."""
 
-    trained_masks: tuple[int, ...] = (0,)
-    """Which of the decoder's masks are made where `multimask` is None: 0 is the single one, the
-    others are the candidates."""
-
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
@@ -57,6 +53,14 @@ class Segmenter(nn.Module):
     def prompt_kinds(self) -> frozenset[str]:
         """Which of points, boxes and masks it can be asked with; none where it is automatic."""
         return frozenset()
+
+    @property
+    def habitual_masks(self) -> tuple[int, ...]:
+        """Which of the decoder's masks are made where `multimask` is None.
+
+        0 is the single one, the others are the candidates.
+        """
+        return (0,)
 
     def encode(self, images: Float[Tensor, "image channel row column"]) -> ImageFeatures:
         """Return what is known about each image before any prompt."""

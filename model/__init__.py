@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .autosamus_config import AutosamusArchitecture
     from .building import (
         architecture_from_dict,
         architecture_to_dict,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from .framing import Framing
     from .freezing import FreezingReport, freeze
     from .objective_config import ObjectiveConfig
-    from .objectives import object_losses
+    from .objectives import object_losses, presence_losses
     from .presets import PRESETS
     from .pretrained_weights import load_weights, tensors_to_store
     from .prompt_simulation import SimulatedPrompt, error_clicks, simulate_prompt
@@ -55,6 +56,7 @@ _MODULE_OF_NAME = {
     "STEP_FOLDER": "checkpoint_folder",
     "WEIGHTS": "checkpoint_folder",
     "Architecture": "config",
+    "AutosamusArchitecture": "autosamus_config",
     "BaseFile": "checkpoint_folder",
     "Framing": "framing",
     "FreezingReport": "freezing",
@@ -81,6 +83,7 @@ _MODULE_OF_NAME = {
     "load_segmenter": "checkpoint_reading",
     "load_weights": "pretrained_weights",
     "object_losses": "objectives",
+    "presence_losses": "objectives",
     "simulate_prompt": "prompt_simulation",
     "tensors_to_store": "pretrained_weights",
     "verify_complete": "checkpoint_folder",
@@ -98,6 +101,7 @@ __all__ = [
     "STEP_FOLDER",
     "WEIGHTS",
     "Architecture",
+    "AutosamusArchitecture",
     "BaseFile",
     "Framing",
     "FreezingReport",
@@ -123,6 +127,7 @@ __all__ = [
     "load_segmenter",
     "load_weights",
     "object_losses",
+    "presence_losses",
     "simulate_prompt",
     "tensors_to_store",
     "verify_complete",

@@ -41,6 +41,11 @@ class ObjectiveConfig:
     focal_gamma: float = 2.0
     """`focal_dice_iou`: power of the focal loss; 0, or 1 and more."""
 
+    presence_weight: float = 0.5
+    """Both kinds, for models that say whether a category is in the image at all: weight of the
+    cross-entropy of that. It counts for every category that the image's source annotates; the loss
+    of the masks then counts for those that are there."""
+
     dice_smoothing_pixels: float = 1e-5
     """Both kinds: added to numerator and denominator of Dice, in pixels of the logits' grid. SAMUS
     has 1e-5; SAM has 1, which softens the loss of the smallest objects."""
@@ -56,6 +61,11 @@ class ObjectiveConfig:
             raise ValueError(
                 f"objective.kind={self.kind} has no term left: one of "
                 f"{', '.join(f'objective.{name}' for name in used)} must be above 0."
+            )
+        if self.presence_weight == 0:
+            raise ValueError(
+                "objective.presence_weight must be above 0, got 0: the head that decides whether a "
+                "category is there would never learn to. Models without one do not use it."
             )
         if self.dice_smoothing_pixels == 0:
             raise ValueError(

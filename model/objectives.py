@@ -11,7 +11,7 @@ processes and accumulation agree. No objects give empty tensors that are still p
 """
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
@@ -44,6 +44,22 @@ def object_losses(
     if config.uses_predicted_iou:
         losses["iou"] = config.iou_weight * _iou_error(prediction, masks=masks, candidate=chosen)
     return {**losses, "total": sum(losses.values(), torch.zeros_like(logits[:, 0, 0, 0]))}
+
+
+def presence_losses(
+    logits: Float[Tensor, " object"], *, is_present: Bool[Tensor, " object"], weight: float
+) -> Float[Tensor, " object"]:
+    """Return the weighted cross-entropy of what a model says about a category being there at all.
+
+    Args:
+        logits: Before the sigmoid; in float32 from here on.
+        is_present: Whether the image shows the category.
+        weight: `objective.presence_weight`.
+    """
+    entropy = functional.binary_cross_entropy_with_logits(
+        logits.float(), is_present.float(), reduction="none"
+    )
+    return weight * entropy
 
 
 def resize_targets(

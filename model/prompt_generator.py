@@ -14,6 +14,7 @@ Axis names used in this file:
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -160,7 +161,7 @@ class DenseAdapter(nn.Sequential):
         width, hidden = architecture.embedding_width, architecture.dense_adapter_width
         widths = (width, hidden, hidden, hidden, width)
         steps: list[nn.Module] = []
-        for in_width, out_width in zip(widths, widths[1:], strict=False):
+        for in_width, out_width in pairwise(widths):
             steps += [
                 nn.Conv2d(in_width, out_width, kernel_size=3, padding=1, bias=False),
                 LayerNorm2d(out_width),

@@ -56,9 +56,8 @@ class Corrections:
 
     def wants_candidates(self, number: int, *, num_passes: int) -> bool | None:
         """Return the `multimask` of a pass; None is the model's own habit."""
-        if not self.candidates_in_last_pass:
-            return None
-        return number + 1 == num_passes
+        is_last = number + 1 == num_passes
+        return True if self.candidates_in_last_pass and is_last else None
 
     def prompts_after(
         self,

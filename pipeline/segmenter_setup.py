@@ -109,6 +109,7 @@ def prepare_segmenter(config: PretrainConfig, *, categories: tuple[str, ...]) ->
         segmenter,
         has_base=base is not None,
         uses_predicted_iou=uses_predicted_iou,
+        uses_candidates=config.candidates_in_last_pass,
     )
     segmenter.set_activation_checkpointing(config.activation_checkpointing)
     return PreparedSegmenter(

@@ -216,10 +216,11 @@ def _flat(options: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def tiny_relative(preset: str) -> str:
-    """Return the `_tiny` preset of the same family, told by the longest common beginning."""
-    families = [name.removesuffix("_tiny") for name in PRESETS if name.endswith("_tiny")]
-    matching = [family for family in families if preset.startswith(family)]
-    return f"{max(matching, key=len)}_tiny"
+    """Return the `_tiny` preset of the same name, or else of the same type."""
+    tiny = [name for name in PRESETS if name.endswith("_tiny")]
+    named = [name for name in tiny if f"{preset}_".startswith(name.removesuffix("tiny"))]
+    alike = [name for name in tiny if type(PRESETS[name]) is type(PRESETS[preset])]
+    return max(named, key=len) if named else alike[0]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -8,6 +8,7 @@ from model import AVERAGED_WEIGHTS, Segmenter
 from shards import num_micro_batches
 from shards.sample_stream import StreamLoader
 
+from .batch_normalization import synchronise_batch_norms
 from .batches import TrainingBatch, make_training_loader
 from .checkpoint import OPTIMIZER, read_tensors
 from .config import PretrainConfig
@@ -58,6 +59,7 @@ def open_session(
                 registry=config.tracking.address(Path(config.run.root)),
             )
 
+    synchronise_batch_norms(prepared.segmenter, num_ranks=group.num_ranks, device=group.device)
     step_module = TrainingStep(
         prepared.segmenter,
         objective=config.objective,

@@ -18,6 +18,8 @@ from .sam_unet import SamUnetSegmenter
 from .sam_unet_config import SamUnetArchitecture
 from .samus import SamusSegmenter
 from .segmenter import Segmenter
+from .ultrasam import UltrasamSegmenter
+from .ultrasam_config import UltrasamArchitecture
 from .unet import UnetSegmenter
 
 FORMAT_VERSION = 1
@@ -30,6 +32,7 @@ _SEGMENTERS: dict[type[Any], type[Any]] = {
     SamUnetArchitecture: SamUnetSegmenter,
     MedSaArchitecture: MedSaSegmenter,
     SamMed2dArchitecture: SamMed2dSegmenter,
+    UltrasamArchitecture: UltrasamSegmenter,
     UnetArchitecture: UnetSegmenter,
 }
 """Type of an architecture to what is built from it. Adding a family is one line here."""

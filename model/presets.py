@@ -8,6 +8,7 @@ from .config import Architecture, SamArchitecture, SamusArchitecture, UnetArchit
 from .medsa_config import MedSaArchitecture
 from .sam_med2d_config import SamMed2dArchitecture
 from .sam_unet_config import SamUnetArchitecture
+from .ultrasam_config import UltrasamArchitecture
 
 _TINY = SamusArchitecture(
     input_size=64,
@@ -94,6 +95,13 @@ _SMALL_GENERATOR: dict[str, Any] = {
     "dense_adapter_width": 32,
 }
 
+_MEDSAM: dict[str, Any] = {
+    "fit": "squash",
+    "normalises": False,
+    "prompt_kinds": ("boxes",),
+    "trains_prompt_encoder": False,
+}
+
 PRESETS: dict[str, Architecture] = {
     "samus_tiny": _TINY,
     "samus_small": _SMALL,
@@ -107,6 +115,10 @@ PRESETS: dict[str, Architecture] = {
     "sam_vit_b": SamArchitecture(),
     "sam_vit_l": SamArchitecture(**_LARGE),
     "sam_vit_h": SamArchitecture(**_HUGE),
+    "medsam_tiny": SamArchitecture(**_TINY_SAM | _MEDSAM),
+    "medsam": SamArchitecture(**_MEDSAM),
+    "ultrasam_tiny": UltrasamArchitecture(**_TINY_SAM),
+    "ultrasam_vit_b": UltrasamArchitecture(),
     "sam_unet_tiny": SamUnetArchitecture(
         **_TINY_SAM | {"depth": 5, "global_blocks": (1, 2, 3, 4)},
         branch_blocks=(1, 1, 1, 1),

@@ -26,10 +26,14 @@ class AugmentationConfig:
     """Largest angle, to either side."""
 
     zoom_probability: float = 0.5
-    """Chance of cutting out a smaller square at a random place and enlarging it."""
+    """Chance of cutting out a smaller square at a random place and enlarging it, or of shrinking
+    the whole onto a black background."""
 
     max_zoom: float = 1.3
     """Largest enlargement; 1 is none."""
+
+    min_zoom: float = 1.0
+    """Smallest enlargement; below 1 the image shrinks."""
 
     flip_probability: float = 0.0
     """Chance of exchanging left and right. Off: where the probe's marker is has a meaning."""
@@ -87,6 +91,7 @@ class AugmentationConfig:
             0.0 <= self.max_rotation_degrees <= 180.0, "max_rotation_degrees", "between 0 and 180"
         )
         self._refuse_unless(1.0 <= self.max_zoom <= 10.0, "max_zoom", "between 1 and 10")
+        self._refuse_unless(0.1 <= self.min_zoom <= 1.0, "min_zoom", "between 0.1 and 1")
         self._refuse_unless(
             0.0 <= self.max_speckle_fraction <= 1.0, "max_speckle_fraction", "between 0 and 1"
         )

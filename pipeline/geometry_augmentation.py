@@ -51,8 +51,8 @@ def draw_geometry(
     if chances[1] < config.rotation_probability:
         moves = _rotation(np.deg2rad(angle * config.max_rotation_degrees)) @ moves
     if chances[2] < config.zoom_probability:
-        factor = 1.0 + abs(zoom) * (config.max_zoom - 1.0)
-        free_pixels = 0.5 * size * (1.0 - 1.0 / factor)
+        factor = config.min_zoom + abs(zoom) * (config.max_zoom - config.min_zoom)
+        free_pixels = 0.5 * size * abs(1.0 - 1.0 / factor)
         moves = _zoom(factor, shift_x * free_pixels, shift_y * free_pixels) @ moves
     if np.array_equal(moves, np.eye(3)):
         return None

@@ -169,6 +169,19 @@ def test_zoom_never_looks_outside_of_the_frame():
         assert framed.image.min() > 0.999
 
 
+def test_a_shrunken_image_stays_whole():
+    white = np.full((96, 96), 255, dtype=np.uint8)
+    middle = np.zeros((96, 96), dtype=bool)
+    middle[24:72, 24:72] = True
+    shrinking = only(zoom_probability=1.0, max_zoom=1.0, min_zoom=0.5)
+    seen = [run(white, [middle], shrinking, position=position) for position in range(30)]
+    shares = [float(framed.image.mean()) for framed in seen]
+    assert 0.25 < min(shares) < 0.4
+    assert 0.8 < max(shares) < 1.0
+    for framed, share in zip(seen, shares, strict=True):
+        assert abs(float(framed.masks.float().mean()) - 0.25 * share) < 0.02
+
+
 def test_flip_is_the_mirror_image():
     image, masks = bright_objects((96, 96))
     plain, flipped = run(image, masks, only()), run(image, masks, only(flip_probability=1.0))
@@ -378,6 +391,7 @@ def test_framing_maps_corners_to_corners():
         ("gamma_probability", 2.0),
         ("max_rotation_degrees", 270.0),
         ("max_zoom", 0.5),
+        ("min_zoom", 1.5),
         ("gamma_range", (2.0, 1.0)),
         ("max_gain_decibels", -1.0),
         ("min_object_pixels", 0),

@@ -31,10 +31,14 @@ class SamMed2dSegmenter(SamSegmenter):
     """SAM-Med2D, asked by points, boxes or earlier masks."""
 
     added_to_sam: ClassVar[tuple[type[nn.Module], ...]] = (SpatialAdapter,)
-    trained_masks: ClassVar[tuple[int, ...]] = (1, 2, 3)
 
     def __init__(self, architecture: SamMed2dArchitecture) -> None:
         super().__init__(architecture, plugs=sam_med2d_plugs(architecture))
+
+    @property
+    def habitual_masks(self) -> tuple[int, ...]:
+        """All candidates, one of which is the answer."""
+        return tuple(range(1, 1 + self.architecture.num_candidates))
 
     def decode(
         self,

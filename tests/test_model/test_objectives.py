@@ -123,6 +123,12 @@ def test_a_model_without_an_iou_head_is_told_which_objective_to_choose():
         object_losses(prediction_of(HALF), targets=ONE_PIXEL[0], config=config)
 
 
+def test_a_model_without_an_iou_head_can_have_the_other_terms_of_sams_loss():
+    config = ObjectiveConfig(kind="focal_dice_iou", iou_weight=0.0)
+    losses = object_losses(prediction_of(HALF), targets=ONE_PIXEL[0], config=config)
+    assert set(losses) == {"focal", "dice", "total"}
+
+
 @pytest.mark.parametrize("kind", ["dice_bce", "focal_dice_iou"])
 @pytest.mark.parametrize("candidates", [1, 3])
 def test_no_objects_give_empty_losses_that_are_in_the_graph(kind, candidates):

@@ -88,6 +88,29 @@ def test_a_box_without_jitter_runs_along_the_outer_edges_of_the_object():
     assert (prompt.point_labels[:-2] == -1).all()
 
 
+def test_a_shifted_box_keeps_its_size_and_a_margin_only_enlarges_it():
+    mask = np.zeros((64, 64), dtype=bool)
+    mask[20:40, 24:34] = True
+    plain = {"box_probability": 1.0, "box_jitter_fraction": 0.0}
+    tight = np.array([[23.5, 19.5], [33.5, 39.5]])
+    shifts, margins = (
+        np.stack(
+            [
+                draw(mask, seed=seed, config=PromptSimulationConfig(**plain, **option)).points[-2:]
+                for seed in range(50)
+            ]
+        )
+        - tight
+        for option in ({"box_shift_pixels": 5.0}, {"box_margin_pixels": 8.0})
+    )
+    np.testing.assert_allclose(shifts[:, 0], shifts[:, 1], atol=1e-5)
+    assert np.ptp(shifts[:, 0, 0] - shifts[:, 0, 1]) > 1  # x and y on their own
+    assert 4 < np.abs(shifts).max() <= 5
+    assert (margins[:, 0] <= 0).all()
+    assert (margins[:, 1] >= 0).all()
+    assert 7 < np.abs(margins).max() <= 8
+
+
 def test_points_are_x_before_y():
     mask = np.zeros((10, 20), dtype=bool)
     mask[3, 17] = True

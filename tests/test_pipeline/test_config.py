@@ -47,11 +47,20 @@ def test_several_sources_have_their_weights() -> None:
         ("precision=float16", "float32"),
         ("validation.score=hd95", "dice"),
         ("objective.dice_weight=-1", "objective.dice_weight"),
+        ("error_clicks_per_pass=[]", "error_clicks_per_pass is"),
+        ("error_clicks_per_pass=[0,3]", "error_clicks_per_pass is"),
+        ("num_mask_refinements=-1", "num_mask_refinements is -1"),
+        ("prompts.box_shift_pixels=-1", "prompts.box_shift_pixels"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(word: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         load(word)
+
+
+def test_candidates_without_a_second_pass_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"candidates_in_last_pass=true needs a second pass"):
+        load("num_error_clicks=0", "candidates_in_last_pass=true")
 
 
 def test_what_has_no_honest_default_must_be_given() -> None:

@@ -34,3 +34,29 @@ def test_the_cosine_falls_and_ends_at_the_final_fraction() -> None:
 def test_the_constant_schedule_stays_at_the_peak() -> None:
     config = OptimizerConfig(peak_learning_rate=0.3, warmup_steps=1, schedule="constant")
     assert set(rates(config, max_steps=20)) == {0.3}
+
+
+def test_the_rate_falls_at_milestones_that_are_fractions_of_the_run() -> None:
+    config = OptimizerConfig(
+        peak_learning_rate=1.0,
+        warmup_steps=2,
+        schedule="steps",
+        milestones=[0.5, 0.8],
+        milestone_factor=0.1,
+    )
+    assert rates(config, max_steps=10) == pytest.approx([0.5] + [1.0] * 4 + [0.1] * 3 + [0.01] * 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"schedule": "steps"}, "the schedule steps needs milestones"),
+        ({"schedule": "cosine", "milestones": [0.5]}, "no other takes them"),
+        ({"schedule": "steps", "milestones": [0.5, 0.5]}, "ascending"),
+        ({"schedule": "steps", "milestones": [5.0]}, "between 0 and 1"),
+        ({"schedule": "steps", "milestones": [0.5], "milestone_factor": 1.0}, "milestone_factor"),
+    ],
+)
+def test_milestones_that_cannot_be_meant_are_refused(options: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        OptimizerConfig(**options)

@@ -98,7 +98,9 @@ class SegmenterPredictor:
         sizes = [(image.shape[0], image.shape[1]) for image in images]
         with torch.inference_mode(), self._autocast():
             features = self.segmenter.encode(self._frame(images))
-            prediction = self.segmenter.decode(features, self._frame_prompts(prompts, sizes))
+            framed = self._frame_prompts(prompts, sizes)
+            self.segmenter.check_prompts(framed, num_images=len(images))
+            prediction = self.segmenter.decode(features, framed.to(self.device))
         logits = _best_candidate(prediction.low_resolution_logits, prediction.predicted_iou)
         return self._unframe(logits.split([len(questions) for questions in prompts]), sizes)
 
@@ -143,7 +145,7 @@ class SegmenterPredictor:
             image_index=torch.tensor(image_index),
             points=torch.stack(points),
             point_labels=torch.stack(labels),
-        ).to(self.device)
+        )
 
     def _unframe(
         self,

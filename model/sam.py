@@ -49,7 +49,7 @@ class SamSegmenter(Segmenter):
         multimask: bool | None = None,
     ) -> MaskPrediction:
         """Return one mask per prompt, or the candidates with `multimask`."""
-        prompts = self._checked(prompts, features)
+        prompts = self.check_prompts(prompts, num_images=features.embedding.shape[0])
         masks, predicted_iou = self.mask_decoder(
             features.embedding,
             self.prompt_encoder(prompts),
@@ -59,6 +59,19 @@ class SamSegmenter(Segmenter):
             multimask=bool(multimask),
         )
         return MaskPrediction(low_resolution_logits=masks, predicted_iou=predicted_iou)
+
+    def check_prompts(self, prompts: Prompts | None, *, num_images: int) -> Prompts:
+        """Return the prompts; refuse what this model cannot be asked (see `prompt_checks`)."""
+        limits = PromptLimits(
+            model=self.kind,
+            kinds=self.prompt_kinds,
+            num_categories=len(self.categories),
+            num_images=num_images,
+            input_size=self.architecture.input_size,
+            mask_size=4 * self.architecture.grid_size,
+            looks_at_kinds_of_points=not self.training,
+        )
+        return refuse_unfit_prompts(prompts, limits=limits)
 
     def never_trains(self, module: nn.Module) -> bool:
         """Tell whether it is a prompt encoder that the architecture keeps as it was."""
@@ -81,16 +94,3 @@ class SamSegmenter(Segmenter):
             for values in (PIXEL_MEAN, PIXEL_DEVIATION)
         )
         return (images - mean) / deviation
-
-    def _checked(self, prompts: Prompts | None, features: ImageFeatures) -> Prompts:
-        """Return the prompts; refuse what this model cannot be asked about these images."""
-        limits = PromptLimits(
-            model=self.kind,
-            kinds=self.prompt_kinds,
-            num_categories=len(self.categories),
-            num_images=features.embedding.shape[0],
-            input_size=self.architecture.input_size,
-            mask_size=4 * features.embedding.shape[-1],
-            looks_at_kinds_of_points=not self.training,
-        )
-        return refuse_unfit_prompts(prompts, limits=limits)

@@ -84,7 +84,7 @@ class SamUnetSegmenter(SamSegmenter):
         multimask: bool | None = None,
     ) -> MaskPrediction:
         """Return one mask per prompt."""
-        prompts = self._checked(prompts, features)
+        prompts = self.check_prompts(prompts, num_images=features.embedding.shape[0])
         if multimask:
             raise ValueError(
                 f"{self.kind} answers each prompt with one mask, and was asked for several: leave "

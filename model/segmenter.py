@@ -24,6 +24,9 @@ class Segmenter(nn.Module):
     added_to_sam: ClassVar[tuple[type[nn.Module], ...]] = ()
     """Types of the modules whose weights no file of SAM has."""
 
+    unpublished: ClassVar[tuple[type[nn.Module], ...]] = ()
+    """Those among them that files of the published model lack as well."""
+
     added_to_parent: ClassVar[tuple[type[nn.Module], ...]] = ()
     """Types of the modules that a later stage adds to a model of its own: files of that lack them.
     """
@@ -80,6 +83,17 @@ class Segmenter(nn.Module):
             multimask: Whether to answer with several candidates; None is the variant's habit.
         """
         raise NotImplementedError
+
+    def check_prompts(self, prompts: Prompts | None, *, num_images: int) -> Prompts:
+        """Return the prompts; refuse what a prompted model cannot be asked.
+
+        `decode` does so as well, but sees no values on a GPU: prompts that a user gives are best
+        checked before they go there.
+        """
+        del num_images
+        if prompts is None:
+            raise ValueError(f"{self.kind} answers prompts, and got none.")
+        return prompts
 
     def forward(
         self,

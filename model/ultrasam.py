@@ -38,7 +38,7 @@ class UltrasamSegmenter(SamSegmenter):
         """
         if multimask is not None:
             return super().decode(features, prompts, multimask)
-        prompts = self._checked(prompts, features)
+        prompts = self.check_prompts(prompts, num_images=features.embedding.shape[0])
         if prompts.mask_logits is None:
             for _ in range(self.architecture.num_refinements):
                 answer = super().decode(features, prompts, multimask=False)

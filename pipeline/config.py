@@ -144,12 +144,13 @@ class ModelConfig:
 
     base: str | None = None
     """Pretrained SAM (or SAMUS) file. Its published parts are frozen, only the adapters and
-    branches train, and a checkpoint names the file by its sha256 instead of copying it. null trains
-    every parameter."""
+    branches train, and a checkpoint names the file by its sha256 instead of copying it. AutoSAMUS
+    takes a run or checkpoint of SAMUS as well, which is copied whole into the run folder. null
+    trains every parameter."""
 
     categories: list[str] = field(default_factory=list)
-    """What an automatic segmenter (U-Net) answers, in this order; empty takes every category that
-    the training corpora annotate, sorted. Prompted segmenters have none."""
+    """What an automatic segmenter (AutoSAMUS, U-Net) answers, in this order; empty takes every
+    category that the training corpora annotate, sorted. Prompted segmenters have none."""
 
 
 @dataclass(kw_only=True)
@@ -222,6 +223,9 @@ class TrackingConfig:
 
     experiment: str = "pretraining"
     """MLflow experiment that holds the run."""
+
+    parent_run_id: str | None = None
+    """MLflow run that this one goes on from, under which MLflow then shows it; null for none."""
 
     def address(self, root: Path) -> str:
         """Return the tracking server or database of the runs in the folder `root`."""

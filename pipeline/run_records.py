@@ -14,6 +14,9 @@ from .run_state import RunState
 from .run_status import RunStatus, State, read_status, write_status
 from .tracking import RunEnd, Tracker
 
+PARENT_TAG = "mlflow.parentRunId"
+"""Tag under which MLflow shows a run as the child of another."""
+
 _logger = logging.getLogger(__name__)
 
 _END_IN_MLFLOW: Mapping[State, RunEnd] = {
@@ -70,6 +73,9 @@ class RunRecords:
                 for url, corpus in facts["corpora"].items()
             }
         )
+        parent = self._config.tracking.parent_run_id
+        if parent is not None:
+            self._tracker.log_tags({PARENT_TAG: parent})
         self._write_status(state, as_state="running", message="")
 
     def write(

@@ -16,8 +16,8 @@ from model import (
     PRESETS,
     WEIGHTS,
     BaseFile,
+    SamArchitecture,
     Segmenter,
-    UnetArchitecture,
     architecture_to_dict,
     build_segmenter,
     freeze,
@@ -85,7 +85,8 @@ def prepare_segmenter(config: PretrainConfig, *, categories: tuple[str, ...]) ->
             f"model.preset={config.model.preset} with model.overrides: {error}"
         ) from error
     uses_predicted_iou = config.objective.uses_predicted_iou
-    if uses_predicted_iou and segmenter.is_automatic:
+    descends_from_sam = isinstance(segmenter.architecture, SamArchitecture)
+    if uses_predicted_iou and not descends_from_sam:
         raise ValueError(
             f"objective.kind=focal_dice_iou needs a model that predicts its IoU, which "
             f"{config.model.preset} does not. Choose objective.iou_weight=0 or "
@@ -93,7 +94,7 @@ def prepare_segmenter(config: PretrainConfig, *, categories: tuple[str, ...]) ->
         )
     base, from_base = None, frozenset[str]()
     if config.model.base is not None:
-        if segmenter.is_automatic:
+        if not descends_from_sam:
             raise ValueError(
                 f"model.base is given, but {config.model.preset} has no pretrained parts: leave it "
                 "out, or start from weights with initialize_from=."
@@ -154,7 +155,7 @@ def _overrides(config: PretrainConfig, *, categories: tuple[str, ...]) -> dict[s
         name: tuple(value) if isinstance(value, list) else value
         for name, value in config.model.overrides.items()
     }
-    is_automatic = isinstance(PRESETS.get(config.model.preset), UnetArchitecture)
+    is_automatic = hasattr(PRESETS.get(config.model.preset), "categories")
     if config.model.categories and not is_automatic:
         raise ValueError(
             f"model.categories is given, but {config.model.preset} answers prompts and has none: "

@@ -14,6 +14,7 @@ from .checkpoint import OPTIMIZER, read_tensors
 from .config import PretrainConfig
 from .correction import Corrections
 from .ema import MovingAverage
+from .flattened_base import with_flattened_base
 from .optimizer import build_optimizer, load_optimizer_state
 from .process_group import ProcessGroup
 from .resume import checkpoint_to_resume, resume_state
@@ -41,6 +42,7 @@ def open_session(
     """
     per_step = _micro_batches_per_step(config, group=group)
     data = open_training_data(config.data, seed=config.run.seed)
+    config = with_flattened_base(config, folder=folder, group=group)
     prepared = prepare_segmenter(config, categories=data.categories)
     if data.validation is not None:
         check_validation(prepared.segmenter, data.validation, config=config, group=group)

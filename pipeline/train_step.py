@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from model import MaskPrediction, ObjectiveConfig, Prompts, Segmenter, object_losses
 
 from .batches import TrainingBatch
+from .category_losses import category_losses
 from .correction import ONE_CLICK_A_PASS, Corrections
 
 
@@ -77,14 +78,14 @@ class TrainingStep(nn.Module):
         images hold no object.
         """
         if self.segmenter.is_automatic:
-            losses, weights = self._answer_categories(batch)
+            losses, is_counted = self._answer_categories(batch)
         else:
-            losses, weights = self._answer_prompts(_with_stand_in(batch))
-        sums = {name: (weights * values).sum() for name, values in losses.items()}
+            losses, is_counted = self._answer_prompts(_with_stand_in(batch))
+        sums = {name: values.sum() for name, values in losses.items()}
         return LossTerms(
             total=sums["total"] * self._scale,
             sums={name: value.detach() for name, value in sums.items()},
-            num_masks=int((weights > 0).sum()),
+            num_masks=int(is_counted.sum()),
         )
 
     def _answer_prompts(self, batch: TrainingBatch) -> tuple[dict[str, Tensor], Tensor]:
@@ -104,16 +105,17 @@ class TrainingStep(nn.Module):
                 prompts = corrections.prompts_after(
                     number, prompts, prediction, masks=batch.masks, draws=draws
                 )
-        means = {name: sum(one[name] for one in passes) / num_passes for name in passes[0]}
-        return means, _share_of_image(batch)  # pyright: ignore[reportReturnType]
+        share = _share_of_image(batch)
+        weighted = {
+            name: share * (sum(one[name] for one in passes) / num_passes) for name in passes[0]
+        }
+        return weighted, share > 0
 
     def _answer_categories(self, batch: TrainingBatch) -> tuple[dict[str, Tensor], Tensor]:
-        """Ask for every category; where a source does not annotate one, nothing is known."""
+        """Ask for every category."""
         with self._autocast(batch.images.device):
             prediction = self.segmenter(batch.images)
-        annotated = batch.annotated.float()
-        share = annotated / annotated.sum(dim=1, keepdim=True).clamp(min=1)
-        return self._losses(prediction, _union_by_category(batch)), share.flatten()
+        return category_losses(prediction, batch=batch, objective=self._objective)
 
     def _losses(self, prediction: MaskPrediction, targets: Tensor) -> dict[str, Tensor]:
         return object_losses(prediction, targets=targets, config=self._objective)
@@ -157,14 +159,3 @@ def _share_of_image(batch: TrainingBatch) -> Tensor:
     places = batch.image_index.clamp(min=0)
     counts = torch.bincount(places, minlength=batch.images.shape[0])
     return is_real.float() / counts[places].float()
-
-
-def _union_by_category(batch: TrainingBatch) -> Tensor:
-    """Return what each category covers, (image category) row column, image-major."""
-    num_images, num_categories = batch.annotated.shape
-    union = batch.images.new_zeros((num_images * num_categories, *batch.masks.shape[1:]))
-    is_known = batch.category_index >= 0
-    rows = batch.image_index * num_categories + batch.category_index
-    for row, mask in zip(rows[is_known].tolist(), batch.masks[is_known], strict=True):
-        union[row] = torch.maximum(union[row], mask.to(union.dtype))
-    return union

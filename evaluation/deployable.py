@@ -169,7 +169,7 @@ def _preprocessing(segmenter: Segmenter, *, origin: ModelOrigin) -> dict[str, An
         "min_side_pixels": MIN_SIDE_PIXELS,
         "window_percentiles": list(WINDOW_PERCENTILES),
         "threshold_logit": 0.0,
-        "prompt_kinds": ["boxes", "points"],
+        "prompt_kinds": sorted(segmenter.prompt_kinds - {"masks"}),
         "categories": sorted(categories),
         "graphs": {"encoder": "encoder.onnx", "decoder": "decoder.onnx"},
         "opset": OPSET,

@@ -70,7 +70,6 @@ class DecoderGraph(nn.Module):
         prediction = self.segmenter.decode(
             ImageFeatures(embedding=embedding, side=dict(zip(self.side_names, side, strict=True))),
             Prompts(image_index=image_index, points=points, point_labels=point_labels),
-            multimask=False,
         )
         return prediction.low_resolution_logits[:, 0]
 

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from .prompts import ABSENT, BOX_END, BOX_START, POSITIVE, Prompts
 
-_MARGIN_PIXELS = 1.0
-"""How far beyond the outermost pixel centres a coordinate may lie: the image ends half a pixel
-beyond them, and some count its edges."""
+_MARGIN = 0.01
+"""How far beyond the outermost pixel centres a coordinate may lie, as a fraction of the image's
+side, and at least a pixel: the image ends half a pixel beyond them, a box that ends at the edge of
+a small picture is enlarged with it, and some count edges."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +127,9 @@ def _refuse_beyond(name: str, places: Int[Tensor, " prompt"], *, count: int, of:
 
 
 def _refuse_outside(name: str, points: Float[Tensor, "point 2"], *, limits: PromptLimits) -> None:
+    margin = max(1.0, _MARGIN * limits.input_size)
     # Written so that a coordinate that is not a number is outside as well.
-    is_inside = (points >= -_MARGIN_PIXELS) & (points <= limits.input_size - 1 + _MARGIN_PIXELS)
+    is_inside = (points >= -margin) & (points <= limits.input_size - 1 + margin)
     if not is_inside.all():
         x, y = points[~is_inside.all(dim=1)][0].tolist()
         raise ValueError(

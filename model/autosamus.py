@@ -57,6 +57,10 @@ class AutosamusSegmenter(SamusSegmenter):
         *_GENERATOR,
     )
     added_to_parent: ClassVar[tuple[type[nn.Module], ...]] = _GENERATOR
+    unpublished: ClassVar[tuple[type[nn.Module], ...]] = (
+        *SamusSegmenter.unpublished,
+        PresenceHead,
+    )
     architecture: AutosamusArchitecture
 
     def __init__(self, architecture: AutosamusArchitecture) -> None:

@@ -96,6 +96,15 @@ def architecture_from_dict(description: Mapping[str, Any]) -> Architecture:
     return schema(**_with_tuples(values))
 
 
+def segmenter_of_kind(kind: str) -> type[Segmenter]:
+    """Return what is built from architectures of a kind, as `architecture.json` names it."""
+    if kind not in _ARCHITECTURES:
+        raise ValueError(
+            f"There are no architectures of kind {kind!r}{_nearest(kind, _ARCHITECTURES)}"
+        )
+    return _SEGMENTERS[_ARCHITECTURES[kind]]
+
+
 def _build(architecture: Architecture) -> Segmenter:
     return _SEGMENTERS[type(architecture)](architecture)
 

@@ -54,13 +54,6 @@ class Framing:
         matrix = self.frame_matrix(original_size).to(points)
         return points * matrix.diagonal() + matrix[:, 2]
 
-    def frame_boxes(
-        self, boxes: Float[Tensor, "*batch 4"], *, original_size: tuple[int, int]
-    ) -> Float[Tensor, "*batch 4"]:
-        """Move boxes from the original image into the frame."""
-        corners = boxes.unflatten(-1, (2, 2))
-        return self.frame_points(corners, original_size=original_size).flatten(-2)
-
     def unframe(
         self, logits: Float[Tensor, "candidate _ _"], *, original_size: tuple[int, int]
     ) -> Float[Tensor, "candidate row column"]:

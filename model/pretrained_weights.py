@@ -1,18 +1,20 @@
 """Loads weights into a segmenter, with an account of every tensor, or refuses the whole file.
 
-A tensor is loaded as it is; or resized, which only relative positions of global blocks are; or
-new: in the model but not in the file, because this variant adds it; or refused: an error. What
-applies is decided by the type of the module that owns the tensor, and by shapes.
+A tensor is loaded as it is; or resized, which only positions are; or new: in the model but not in
+the file, because this variant adds it; or left out: in the file, and on purpose not in the model;
+or refused: an error. What applies is decided by the type of the module that owns the tensor, and by
+shapes.
 """
 
 import difflib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from .building import segmenter_of_kind
 from .checkpoint_folder import (
     ARCHITECTURE,
     AVERAGED_WEIGHTS,
@@ -33,15 +35,14 @@ from .published_layouts import (
     OWN_LAYOUT,
     Layout,
     describe_encoder,
+    nearest_layout,
     recognise_layout,
-    translate_name,
 )
 from .segmenter import Segmenter
 from .tensor_file import read_tensors, unwrap_tensors
 from .tensor_matching import (
     NOT_IN_MODEL,
-    is_added_to_sam,
-    is_added_to_samus,
+    is_added,
     kind_of_owner,
     match_tensors,
 )
@@ -61,6 +62,10 @@ class _Source:
     layout: Layout
     title: str
     tensors: dict[str, Tensor]
+    left_out: dict[str, str] = field(default_factory=dict)
+    known: frozenset[type[nn.Module]]
+    """Types that the file's model has added to SAM."""
+
     base: BaseFile | None = None
     from_base: frozenset[str] = frozenset()
 
@@ -76,8 +81,8 @@ def load_weights(
 
     Args:
         segmenter: Gets the weights, in its own number format.
-        source: A file (`.pth` of SAM or published SAMUS, `.safetensors`), a checkpoint or run
-            folder, or a state dict. A wrapping dict and a `module.` prefix are taken off.
+        source: A file (`.pth` of a published layout, `.safetensors`), a checkpoint or run folder,
+            or a state dict. A wrapping dict and a `module.` prefix are taken off.
         base: Where the base file of a checkpoint folder lies, if not where it was.
         use_ema: Take a checkpoint's averaged weights where it has them.
 
@@ -87,7 +92,9 @@ def load_weights(
     found = _read_source(segmenter, source, base=base, use_ema=use_ema)
     matching = match_tensors(segmenter, found.tensors)
     resized, refused = set(matching.resized), matching.refused
-    new = tuple(name for name in matching.missing if _may_be_new(segmenter, name, found.layout))
+    new = tuple(
+        name for name in matching.missing if is_added(segmenter, name=name, known=found.known)
+    )
     report = WeightsReport(
         origin=found.origin,
         layout=found.layout.name,
@@ -96,6 +103,7 @@ def load_weights(
         resized=matching.resized,
         new=new,
         new_kinds=tuple(sorted({kind_of_owner(segmenter, name=name) for name in new})),
+        left_out=found.left_out,
         refused=refused,
         base=found.base,
         from_base=found.from_base,
@@ -107,6 +115,7 @@ def load_weights(
             report=replace(report, loaded=(), resized=(), new=()),
         )
     segmenter.load_state_dict(matching.values, strict=False)
+    _warn_of_another_function(segmenter, found)
     _logger.info("%s", report.summary())
     return report
 
@@ -134,7 +143,7 @@ def _read_source(
     use_ema: bool,
 ) -> _Source:
     if isinstance(source, Mapping):
-        tensors = unwrap_tensors(source, origin="the state dict").tensors
+        tensors = unwrap_tensors(source, origin="the state dict")
         return _interpret(segmenter, tensors, origin="the state dict")
     path = Path(source)
     if path.is_dir():
@@ -148,13 +157,12 @@ def _read_file(segmenter: Segmenter, path: Path, *, sha256: str | None = None) -
             f"{path}: a part of a checkpoint whose frozen tensors are in another file. Give the "
             f"folder {path.parent} instead."
         )
-    found = _interpret(segmenter, read_tensors(path).tensors, origin=str(path))
+    found = _interpret(segmenter, read_tensors(path), origin=str(path))
     sha256 = sha256 or sha256_of_file(path)
-    official = OFFICIAL_FILES.get(sha256)
     record = BaseFile(sha256=sha256, file_name=path.name, layout=found.layout.name, path=path)
     return replace(
         found,
-        title=official.title if official else found.title,
+        title=OFFICIAL_FILES.get(sha256, found.title),
         base=record,
         from_base=frozenset(found.tensors),
     )
@@ -169,7 +177,7 @@ def _read_checkpoint(
     verify_complete(folder, names={ARCHITECTURE, BASE, *parts})
     own: dict[str, Tensor] = {}
     for part in parts:
-        own |= read_tensors(folder / part).tensors
+        own |= read_tensors(folder / part)
     record = read_base_record(folder)
     tensors, base_file = own, None
     if record is not None:
@@ -177,12 +185,16 @@ def _read_checkpoint(
         below = _read_file(segmenter, path, sha256=record.sha256)
         tensors, base_file = {**below.tensors, **own}, below.base
     described = read_json(folder / ARCHITECTURE)
-    model = described.get("preset") or described.get("kind")
+    kind = str(described.get("kind"))
+    model = described.get("preset") or kind
+    tensors, left_out = _without_removed(segmenter, tensors)
     return _Source(
         origin=str(folder),
         layout=OWN_LAYOUT,
         title=f"{model}, {'the moving average of ' if averaged else ''}a checkpoint",
         tensors=tensors,
+        left_out=left_out,
+        known=frozenset(segmenter_of_kind(kind).added_to_sam),
         base=base_file,
         from_base=frozenset(tensors.keys() - own.keys()),
     )
@@ -190,25 +202,86 @@ def _read_checkpoint(
 
 def _interpret(segmenter: Segmenter, tensors: dict[str, Tensor], *, origin: str) -> _Source:
     """Find out of which layout a state dict is, and give its tensors the names they have here."""
-    if tensors.keys() <= segmenter.state_dict().keys():
-        return _Source(origin=origin, layout=OWN_LAYOUT, title=OWN_LAYOUT.title, tensors=tensors)
     layout = recognise_layout(tensors)
-    size = describe_encoder(tensors)
-    if layout is None or not layout.is_readable:
-        guess = "no layout that is known here" if layout is None else f"{layout.title} {size}"
-        raise ValueError(
-            f"{origin}: looks like {guess}; its names are like {min(tensors)!r}. "
-            f"{_describe(segmenter)} takes SAM's or SAMUS's published layout, or what "
-            "this package wrote. Nothing was loaded."
+    if layout is OWN_LAYOUT or tensors.keys() <= segmenter.state_dict().keys():
+        return _Source(
+            origin=origin,
+            layout=OWN_LAYOUT,
+            title=OWN_LAYOUT.title,
+            tensors=tensors,
+            known=_added_in_own_file(segmenter, tensors),
         )
-    named = {translate_name(name): value for name, value in tensors.items()}
-    return _Source(origin=origin, layout=layout, title=f"{layout.title} {size}", tensors=named)
+    if layout is None or layout.kind is None:
+        raise ValueError(_explain_unknown(segmenter, tensors, origin=origin, layout=layout))
+    named, left_out = layout.translate(tensors)
+    named, removed = _without_removed(segmenter, named)
+    published = segmenter_of_kind(layout.kind)
+    return _Source(
+        origin=origin,
+        layout=layout,
+        title=f"{layout.title} {describe_encoder(named)}",
+        tensors=named,
+        left_out=left_out | removed,
+        known=frozenset(published.added_to_sam) - frozenset(published.unpublished),
+    )
 
 
-def _may_be_new(segmenter: Segmenter, name: str, layout: Layout) -> bool:
-    if layout.name == "sam":
-        return is_added_to_sam(segmenter, name=name)
-    return layout.name == "samus" and is_added_to_samus(segmenter, name=name)
+def _added_in_own_file(
+    segmenter: Segmenter, tensors: Mapping[str, Tensor]
+) -> frozenset[type[nn.Module]]:
+    """Return what a file of ours must hold: with nothing of the last stage, it is of its parent."""
+    of_parent = frozenset(segmenter.added_to_sam) - frozenset(segmenter.added_to_parent)
+    targets = segmenter.state_dict().keys()
+    is_of_parent = not any(
+        is_added(segmenter, name=name, known=of_parent) for name in tensors if name in targets
+    )
+    return of_parent if is_of_parent else frozenset(segmenter.added_to_sam)
+
+
+def _without_removed(
+    segmenter: Segmenter, tensors: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors without those of SAM's parts that this variant has removed."""
+    removed = {
+        name: f"parts of SAM that {segmenter.kind} does without"
+        for name in tensors
+        if name.startswith(segmenter.removed_from_sam)
+    }
+    return {name: value for name, value in tensors.items() if name not in removed}, removed
+
+
+def _warn_of_another_function(segmenter: Segmenter, found: _Source) -> None:
+    """Warn where the same weights compute something else than the model that was published."""
+    for option, needed in found.layout.needs.items():
+        if getattr(segmenter.architecture, option, None) != needed:
+            _logger.warning(
+                "%s: %s was made for %s=%s, which this model is not built with: it will answer "
+                "otherwise than the published one.",
+                found.origin,
+                found.layout.title,
+                option,
+                needed,
+            )
+
+
+def _explain_unknown(
+    segmenter: Segmenter, tensors: dict[str, Tensor], *, origin: str, layout: Layout | None
+) -> str:
+    nearest, missing = nearest_layout(tensors)
+    if layout is not None:
+        guess = f"{layout.title}, which is told by its names only"
+    elif len(missing) == len(nearest.markers):
+        guess = "no layout that is known here"
+    else:
+        guess = (
+            f"no layout that is known here; the nearest is {nearest.title}, but no name in it has "
+            f"{' or '.join(map(repr, missing))}"
+        )
+    return (
+        f"{origin}: looks like {guess}; its names are like {min(tensors)!r}. "
+        f"{_describe(segmenter)} takes the published layouts of docs/weights.md, or what this "
+        "package wrote. Nothing was loaded."
+    )
 
 
 def _explain_misfit(

@@ -1,10 +1,22 @@
 """The files that others have published: how to tell them apart, and what their names mean here."""
 
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor
+
+from . import autosamus, medsa, sam_med2d, sam_unet
+from .published_names import (
+    HUGGING_FACE_NAMES,
+    HUGGING_FACE_UNUSED,
+    SAM_NAMES,
+    SAMUS_NAMES,
+    ULTRASAM_NAMES,
+    Names,
+    split_ultrasam,
+    translate_name,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,49 +30,100 @@ class Layout:
     markers: tuple[str, ...]
     """Parts of names; a file is of this layout if each is part of some name in it."""
 
-    is_readable: bool = False
-    """Whether a model here takes its weights; the others are known by name only."""
+    kind: str | None = None
+    """The architecture that such files are of; none for what no model here takes."""
 
+    names: Names = ()
+    split: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict
+    """Cuts tensors that the layout joins; before names are translated."""
 
-@dataclass(frozen=True, kw_only=True)
-class OfficialFile:
-    """A file that its publisher has never changed, so that its sha256 tells it."""
+    unused: tuple[str, ...] = ()
+    """Regular expressions of published names that have no place here, on purpose."""
 
-    file_name: str
-    title: str
-    num_bytes: int
+    reason_unused: str = ""
+    needs: Mapping[str, object] = field(default_factory=dict)
+    """Options of the architecture without which the same weights compute another function."""
+
+    def translate(self, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Return the tensors under our names, and what is left out on purpose, with the reason."""
+        named: dict[str, Tensor] = {}
+        left_out: dict[str, str] = {}
+        for published, value in self.split(tensors).items():
+            if any(re.search(pattern, published) for pattern in self.unused):
+                left_out[published] = self.reason_unused
+                continue
+            name = translate_name(published, names=self.names)
+            if name in named:
+                raise ValueError(
+                    f"Two tensors mean {name}, one of them {published!r}. The file mixes layouts: "
+                    "take the one that was published."
+                )
+            named[name] = value
+        return named, left_out
 
 
 OWN_LAYOUT = Layout(
     name="own",
     title="samuspretrain's own layout",
     markers=("image_encoder.", ".relative_positions.rows"),
-    is_readable=True,
 )
 
 LAYOUTS: tuple[Layout, ...] = (
     Layout(
         name="autosamus",
         title="AutoSAMUS",
-        markers=("image_encoder.cnn_embed.", "prompt_generator."),
+        markers=("image_encoder.cnn_embed.", "prompt_generator.", "feature_adapter."),
+        kind="autosamus",
+        names=(*SAMUS_NAMES, *autosamus.PUBLISHED_NAMES),
     ),
     Layout(
         name="samus",
         title="SAMUS",
         markers=("image_encoder.cnn_embed.", "image_encoder.post_pos_embed."),
-        is_readable=True,
+        kind="samus",
+        names=SAMUS_NAMES,
     ),
-    Layout(name="sam_unet", title="SAM-UNet", markers=("sam_img_encoder.", "adapters_bridge.")),
-    Layout(name="sam_med2d", title="SAM-Med2D", markers=("image_encoder.", ".Adapter.channel.")),
-    Layout(name="medsa", title="Med-SA", markers=("image_encoder.", ".Space_Adapter.D_fc1.")),
+    Layout(
+        name="sam_unet",
+        title="SAM-UNet",
+        markers=("sam_img_encoder.", "adapters_bridge."),
+        kind="sam_unet",
+        names=sam_unet.PUBLISHED_NAMES,
+    ),
+    Layout(
+        name="sam_med2d",
+        title="SAM-Med2D",
+        markers=("image_encoder.", ".Adapter.channel."),
+        kind="sam_med2d",
+        names=sam_med2d.PUBLISHED_NAMES,
+    ),
+    Layout(
+        name="medsa",
+        title="Med-SA",
+        markers=("image_encoder.", ".Space_Adapter.D_fc1."),
+        kind="medsa",
+        names=medsa.PUBLISHED_NAMES,
+        unused=medsa.PUBLISHED_UNUSED,
+        reason_unused="adapters along the depth of volumes",
+    ),
     Layout(name="sam2", title="SAM 2", markers=("image_encoder.trunk.",)),
     Layout(
         name="sam_hugging_face",
         title="SAM in Hugging Face's layout",
         markers=("vision_encoder.layers.", "shared_image_embedding."),
+        kind="sam",
+        names=HUGGING_FACE_NAMES,
+        unused=HUGGING_FACE_UNUSED,
+        reason_unused="a second copy of the frequencies of positions",
     ),
     Layout(
-        name="ultrasam", title="UltraSam", markers=("backbone.layers.", "decoder.", "bbox_head.")
+        name="ultrasam",
+        title="UltraSam",
+        markers=("backbone.layers.", "label_embedding", "decoder.layers.", "bbox_head."),
+        kind="ultrasam",
+        names=ULTRASAM_NAMES,
+        split=split_ultrasam,
+        needs={"doubled_residual": True},
     ),
     Layout(
         name="sam",
@@ -71,53 +134,21 @@ LAYOUTS: tuple[Layout, ...] = (
             "prompt_encoder.pe_layer.",
             "mask_decoder.transformer.",
         ),
-        is_readable=True,
+        kind="sam",
+        names=SAM_NAMES,
     ),
     OWN_LAYOUT,
 )
-"""From the most to the least special; the first that fits is taken."""
+"""From the most to the least special; the first that fits is taken. MedSAM's is SAM's."""
 
-OFFICIAL_FILES: dict[str, OfficialFile] = {
-    "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912": OfficialFile(
-        file_name="sam_vit_b_01ec64.pth", title="the official SAM ViT-B", num_bytes=375_042_383
-    ),
-    "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622": OfficialFile(
-        file_name="sam_vit_l_0b3195.pth", title="the official SAM ViT-L", num_bytes=1_249_524_607
-    ),
-    "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e": OfficialFile(
-        file_name="sam_vit_h_4b8939.pth", title="the official SAM ViT-H", num_bytes=2_564_550_879
-    ),
+OFFICIAL_FILES: dict[str, str] = {
+    "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912": "the official SAM ViT-B",
+    "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622": "the official SAM ViT-L",
+    "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e": "the official SAM ViT-H",
 }
-"""By sha256. (The digits in these file names are the first of the MD5 sum, not of the sha256.)"""
+"""What files are by their sha256, if their publisher has never changed them."""
 
 ENCODER_OF_WIDTH = {768: "ViT-B", 1024: "ViT-L", 1280: "ViT-H"}
-
-RENAMES: tuple[tuple[str, str], ...] = (
-    (r"\bpos_embed$", r"positions.table.weight"),
-    (r"\.attn\.rel_pos_h$", r".attn.relative_positions.rows"),
-    (r"\.attn\.rel_pos_w$", r".attn.relative_positions.columns"),
-    (r"\bpost_pos_embed\.downs\.0\.", r"positions.refinement."),
-    (r"\bcnn_embed\.inc\.", r"branch.stages.0."),
-    (r"\binput_Adapter\.", r"after_patches."),
-    (r"\.MLP_Adapter\.", r".beside_mlp."),
-    (r"\.D_fc1\.", r".down."),
-    (r"\.D_fc2\.", r".up."),
-    (r"\.Space_Adapter\.q\.", r".before_attention.query."),
-    (r"\.Space_Adapter\.k\.", r".before_attention.key."),
-    (r"\.Space_Adapter\.v\.", r".before_attention.value."),
-    (r"\.Space_Adapter\.proj\.", r".before_attention.projection."),
-    (r"\.refine_Adapter\.", r".branch."),
-    # `conv` and `maxpool_conv` are a convolution and its norm, the second after a pooling.
-    (r"\.conv\.0\.|\.maxpool_conv\.1\.", r".convolution."),
-    (r"\.conv\.1\.|\.maxpool_conv\.2\.", r".norm."),
-)
-"""Regular expressions over the names of SAM and SAMUS, all applied in order, and what they become.
-
-They only rename. Which tensors may be resized or missing is asked of the modules, not of names.
-"""
-
-POOLED_STAGE = re.compile(r"\bcnn_embed\.downs\.(\d+)\.")
-"""SAMUS numbers the stages of its branch from the first that pools; here the first is stage 0."""
 
 
 def recognise_layout(names: Collection[str]) -> Layout | None:
@@ -132,12 +163,19 @@ def recognise_layout(names: Collection[str]) -> Layout | None:
     )
 
 
-def translate_name(published: str) -> str:
-    """Return the name that a tensor of SAM or SAMUS has in a segmenter of this package."""
-    name = POOLED_STAGE.sub(lambda found: f"branch.stages.{int(found[1]) + 1}.", published)
-    for pattern, replacement in RENAMES:
-        name = re.sub(pattern, replacement, name)
-    return name
+def nearest_layout(names: Collection[str]) -> tuple[Layout, tuple[str, ...]]:
+    """Return the layout of which most markers are there, and those that are not."""
+
+    def missing(layout: Layout) -> tuple[str, ...]:
+        return tuple(
+            marker for marker in layout.markers if not any(marker in name for name in names)
+        )
+
+    def share(layout: Layout) -> float:
+        return len(missing(layout)) / len(layout.markers)
+
+    nearest = min(LAYOUTS, key=share)
+    return nearest, missing(nearest)
 
 
 def describe_encoder(tensors: Mapping[str, Tensor]) -> str:

@@ -10,16 +10,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from .config import SamArchitecture
+from .encoder_input import as_encoder_input
 from .image_encoder import EncoderPlugs, ImageEncoder
 from .mask_decoder import MaskDecoder
 from .prompt_checks import PromptLimits, refuse_unfit_prompts
 from .prompt_encoder import PromptEncoder
 from .prompts import ImageFeatures, MaskPrediction, Prompts
 from .segmenter import Segmenter
-
-PIXEL_MEAN = (123.675, 116.28, 103.53)
-PIXEL_DEVIATION = (58.395, 57.12, 57.375)
-"""Of red, green and blue in SAM's training images, for pixels of 0 to 255."""
 
 
 class SamSegmenter(Segmenter):
@@ -86,11 +83,4 @@ class SamSegmenter(Segmenter):
     def _as_input(
         self, images: Float[Tensor, "image channel row column"]
     ) -> Float[Tensor, "image 3 row column"]:
-        images = self._as_three_channels(images)
-        if not self.architecture.normalises:
-            return images
-        mean, deviation = (
-            images.new_tensor(values)[:, None, None] / 255.0
-            for values in (PIXEL_MEAN, PIXEL_DEVIATION)
-        )
-        return (images - mean) / deviation
+        return as_encoder_input(images, architecture=self.architecture)

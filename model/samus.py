@@ -39,6 +39,7 @@ class SamusSegmenter(SamSegmenter):
         CrossBranchAttention,
         DetailSkip,
     )
+    unpublished: ClassVar[tuple[type[nn.Module], ...]] = (DetailSkip,)
 
     def __init__(self, architecture: SamusArchitecture) -> None:
         super().__init__(architecture, plugs=samus_plugs(architecture))

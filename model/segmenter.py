@@ -10,12 +10,10 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from .config import Architecture
+from .encoder_input import as_three_channels
 from .framing import Framing
 from .image_encoder import ImageEncoder
 from .prompts import ImageFeatures, MaskPrediction, Prompts
-
-LUMA_WEIGHTS = (0.299, 0.587, 0.114)
-"""Share of red, green and blue in the brightness of a picture."""
 
 
 class Segmenter(nn.Module):
@@ -133,22 +131,4 @@ class Segmenter(nn.Module):
     def _as_three_channels(
         self, images: Shaped[Tensor, "image channel row column"]
     ) -> Float[Tensor, "image 3 row column"]:
-        """Refuse what was not framed; return three channels.
-
-        A model of one channel sees a colour picture by its luma (ITU-R BT.601): alike in training,
-        evaluation and export, however many channels come in. Grey is repeated.
-        """
-        side = self.architecture.input_size
-        if not images.is_floating_point():
-            raise ValueError(
-                f"Images are {images.dtype}; expected floats in [0, 1]. Divide 8-bit images by 255."
-            )
-        if images.shape[1] not in (1, 3) or tuple(images.shape[2:]) != (side, side):
-            raise ValueError(
-                f"Images have shape {tuple(images.shape)}; expected 1 or 3 channels of "
-                f"{side} x {side} pixels. Frame them first with segmenter.framing.frame."
-            )
-        if images.shape[1] == 3 and self.architecture.num_channels == 1:
-            weights = images.new_tensor(LUMA_WEIGHTS)[:, None, None]
-            images = (images * weights).sum(dim=1, keepdim=True)
-        return images.expand(-1, 3, -1, -1)
+        return as_three_channels(images, architecture=self.architecture)

@@ -1,17 +1,21 @@
 """Files of tensors: safetensors, and `.pth` read without running anything that it holds."""
 
+import logging
 import pickle
 import re
 import warnings
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+
+from .inert_unpickling import inert_pickle_module
+
+_logger = logging.getLogger(__name__)
 
 WRAPPERS = ("model", "state_dict", "model_state_dict")
 """Names under which training scripts put the weights beside an optimizer and an epoch."""
@@ -20,24 +24,12 @@ SHARED_PREFIXES = ("module.", "_orig_mod.", "model.")
 """What DistributedDataParallel, torch.compile and Lightning put before every name."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class TensorFile:
-    """Named tensors and what had to be taken off to reach them."""
-
-    tensors: dict[str, Tensor]
-    wrapper: str | None = None
-    """Key of the dict around the weights, if there was one."""
-
-    prefix: str = ""
-    """What stood before every name, such as `module.`."""
-
-
-def read_tensors(path: Path) -> TensorFile:
+def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read a file of tensors into the CPU's memory, mapped rather than copied where possible.
 
     Args:
         path: A `.safetensors` file, or whatever `torch.save` wrote. Only tensors and plain
-            containers are unpickled: a file that names anything else is refused unread.
+            containers are unpickled: objects of other libraries become inert placeholders.
     """
     _check_readable(path)
     if path.suffix == ".safetensors" or _starts_like_safetensors(path):
@@ -45,7 +37,7 @@ def read_tensors(path: Path) -> TensorFile:
     return unwrap_tensors(_read_pickled(path), origin=str(path))
 
 
-def unwrap_tensors(content: object, *, origin: str) -> TensorFile:
+def unwrap_tensors(content: object, *, origin: str) -> dict[str, Tensor]:
     """Find the state dict in what a file held, and take a prefix shared by all names off.
 
     Args:
@@ -60,11 +52,9 @@ def unwrap_tensors(content: object, *, origin: str) -> TensorFile:
     wrapper = next((name for name in WRAPPERS if isinstance(content.get(name), Mapping)), None)
     named = content if wrapper is None else content[wrapper]
     tensors = _check_tensors(named, origin=origin)
-    prefix = ""
     while removable := _shared_prefix(tensors):
         tensors = {name.removeprefix(removable): value for name, value in tensors.items()}
-        prefix += removable
-    return TensorFile(tensors=tensors, wrapper=wrapper, prefix=prefix)
+    return tensors
 
 
 def _check_readable(path: Path) -> None:
@@ -102,10 +92,7 @@ def _read_pickled(path: Path) -> object:
             "PyTorch file. Download or copy it again."
         )
     try:
-        with warnings.catch_warnings():
-            # Old pickle protocols are announced as a warning just before they are refused.
-            warnings.simplefilter("ignore", UserWarning)
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+        return _unpickle(path, is_zip=is_zip)
     except pickle.UnpicklingError as error:
         raise ValueError(_refusal_of_pickle(path, reason=str(error), start=start)) from error
     except Exception as error:  # damaged bytes fail in any way: KeyError, IndexError, struct.error
@@ -115,13 +102,33 @@ def _read_pickled(path: Path) -> object:
         ) from error
 
 
+def _unpickle(path: Path, *, is_zip: bool) -> object:
+    """Read tensors alone; failing that, from today's format, tensors beside inert placeholders."""
+    with warnings.catch_warnings():
+        # Old pickle protocols are announced as a warning just before they are refused.
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+        except pickle.UnpicklingError:
+            if not is_zip:
+                raise
+    module, replaced = inert_pickle_module()
+    content = torch.load(
+        path, map_location="cpu", pickle_module=module, weights_only=False, mmap=True
+    )
+    _logger.info(
+        "%s: holds more than tensors; nothing was made of %s", path, ", ".join(sorted(replaced))
+    )
+    return content
+
+
 def _refusal_of_pickle(path: Path, *, reason: str, start: bytes) -> str:
     named = re.search(r"GLOBAL:? (\S+)", reason)
     if named:
         return (
             f"{path}: holds more than tensors: it names {named[1]!r}, which may run code when it "
-            "is unpickled, so nothing of it was read. Get a file of tensors only (a state dict, or "
-            "safetensors), or save one where you trust this file."
+            "is unpickled, and in this old format of torch nothing else can be read. Save the "
+            "state dict alone where you trust this file."
         )
     return (
         f"{path}: not a file of tensors, it starts with {start!r}. Expected safetensors or what "
@@ -136,7 +143,7 @@ def _first_line(error: Exception) -> str:
 
 def _check_tensors(named: Mapping[object, object], *, origin: str) -> dict[str, Tensor]:
     tensors = {
-        name: value
+        name: value.detach()
         for name, value in named.items()
         if isinstance(name, str) and isinstance(value, Tensor)
     }

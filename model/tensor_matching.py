@@ -1,13 +1,13 @@
 """Which tensor of a file goes where in a segmenter, and which fit after being resized."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .attention import RelativePositions
-from .detail_skip import DetailSkip
+from .position_adapter import PositionAdapter, PositionTable, resize_grid
 from .segmenter import Segmenter
 
 NOT_IN_MODEL = "is not in this model"
@@ -47,8 +47,8 @@ def match_tensors(segmenter: nn.Module, tensors: Mapping[str, Tensor]) -> Matchi
             refused[name] = f"holds {tensor.dtype}, here {target.dtype}"
         elif tensor.shape == target.shape:
             values[name] = tensor
-        elif _is_resizable(segmenter, name=name, tensor=tensor, target=target):
-            values[name] = resize_relative_positions(tensor, num_distances=target.shape[0])
+        elif (fitted := _resized(segmenter, name=name, tensor=tensor, target=target)) is not None:
+            values[name] = fitted
             resized.append(name)
         else:
             refused[name] = f"is {_shape(tensor)}, here {_shape(target)}"
@@ -68,15 +68,16 @@ def resize_relative_positions(positions: Tensor, *, num_distances: int) -> Tenso
     return functional.interpolate(table, size, mode="bilinear", align_corners=False)[0, 0]
 
 
-def is_added_to_sam(segmenter: Segmenter, *, name: str) -> bool:
-    """Say whether a tensor belongs to what a variant adds, so that no file of SAM has it."""
-    owners = _owners(segmenter, name=name)
-    return any(isinstance(module, segmenter.added_to_sam) for module in owners)
+def is_added(segmenter: Segmenter, *, name: str, known: Collection[type[nn.Module]]) -> bool:
+    """Say whether a tensor belongs to what the segmenter adds to the model that a file is of.
 
-
-def is_added_to_samus(segmenter: nn.Module, *, name: str) -> bool:
-    """Say whether a tensor belongs to what this package adds to the published SAMUS."""
-    return any(isinstance(module, DetailSkip) for module in _owners(segmenter, name=name))
+    Args:
+        segmenter: Whose tensor it is.
+        name: Of the tensor.
+        known: Types that the file's model has added to SAM itself.
+    """
+    added = tuple(kind for kind in segmenter.added_to_sam if kind not in known)
+    return any(isinstance(module, added) for module in _owners(segmenter, name=name))
 
 
 def kind_of_owner(segmenter: Segmenter, *, name: str) -> str:
@@ -86,14 +87,23 @@ def kind_of_owner(segmenter: Segmenter, *, name: str) -> str:
     return type((added or owners[-1:])[0]).__name__
 
 
-def _is_resizable(segmenter: nn.Module, *, name: str, tensor: Tensor, target: Tensor) -> bool:
-    owner = _owners(segmenter, name=name)[-1]
-    return (
-        isinstance(owner, RelativePositions)
-        and owner.is_global
-        and tensor.ndim == target.ndim
-        and tensor.shape[1:] == target.shape[1:]
-    )
+def _resized(segmenter: nn.Module, *, name: str, tensor: Tensor, target: Tensor) -> Tensor | None:
+    """Return positions on the segmenter's own grid, if that is all that differs.
+
+    Window blocks have the same windows on every grid, and what adapts SAM's table of positions
+    takes it as it is.
+    """
+    owners = _owners(segmenter, name=name)
+    if tensor.ndim != target.ndim or tensor.shape[-1] != target.shape[-1]:
+        return None
+    if isinstance(owners[-1], RelativePositions) and owners[-1].is_global:
+        return resize_relative_positions(tensor, num_distances=target.shape[0])
+    is_adapted = any(isinstance(owner, PositionAdapter) for owner in owners)
+    if isinstance(owners[-1], PositionTable) and not is_adapted:
+        return resize_grid(
+            tensor.float(), grid_size=target.shape[1], interpolation=owners[-1].interpolation
+        )
+    return None
 
 
 def _owners(segmenter: nn.Module, *, name: str) -> list[nn.Module]:

@@ -13,7 +13,7 @@ class WeightsReport:
     """The file or folder that was read."""
 
     layout: str
-    """`sam`, `samus`, or `own` for what this package wrote."""
+    """Name of the published layout, such as `sam`; `own` for what this package wrote."""
 
     title: str
     """The same for people, with the size of the encoder."""
@@ -22,13 +22,17 @@ class WeightsReport:
     """Taken as they are."""
 
     resized: tuple[str, ...]
-    """Interpolated to this model's grid."""
+    """Positions that were interpolated to this model's grid."""
 
     new: tuple[str, ...]
     """In the model and not in the file, because this variant adds them; they keep their values."""
 
     new_kinds: tuple[str, ...] = ()
     """Types of the modules that own the new ones."""
+
+    left_out: dict[str, str] = field(default_factory=dict)
+    """What of the file has no place in this model on purpose, with the reason; by the file's names
+    where they mean nothing here."""
 
     refused: dict[str, str] = field(default_factory=dict)
     """What did not fit, with the reason. Empty unless the report hangs on an error."""
@@ -43,9 +47,12 @@ class WeightsReport:
         """Return one paragraph for the log."""
         parts = [f"{len(self.loaded)} tensors as they are"]
         if self.resized:
-            parts.append(f"{len(self.resized)} relative positions resized to this grid")
+            parts.append(f"{len(self.resized)} tables of positions resized to this grid")
         if self.new:
             parts.append(f"{len(self.new)} new ({', '.join(self.new_kinds)})")
+        if self.left_out:
+            reasons = ", ".join(sorted(set(self.left_out.values())))
+            parts.append(f"{len(self.left_out)} left out ({reasons})")
         return f"Weights of {self.title} from {self.origin}: {', '.join(parts)}; none refused."
 
 

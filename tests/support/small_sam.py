@@ -16,7 +16,7 @@ from segment_anything.modeling import (
 from torch import Tensor, nn
 
 from model import PRESETS, SamusArchitecture, Segmenter, build_segmenter
-from model.published_layouts import translate_name
+from model.published_names import SAMUS_NAMES, translate_name
 
 
 def samus_preset(name: str) -> SamusArchitecture:
@@ -101,7 +101,7 @@ def small_samus_published(shared_folder: Path) -> tuple[Segmenter, dict[str, Ten
     state = segmenter.state_dict()
     generator = torch.Generator().manual_seed(1)
     weights = {
-        name: torch.randn(state[translate_name(name)].shape, generator=generator)
+        name: torch.randn(state[translate_name(name, names=SAMUS_NAMES)].shape, generator=generator)
         for name in published
     }
     return segmenter, weights

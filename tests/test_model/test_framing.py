@@ -50,9 +50,9 @@ def test_points_move_with_the_picture(fit: Fit, size: tuple[int, int]) -> None:
 
 def test_corners_of_the_image_go_to_corners_of_the_frame() -> None:
     framing = Framing(input_size=64, fit="squash")
-    box = torch.tensor([[-0.5, -0.5, 199.5, 99.5]])
-    moved = framing.frame_boxes(box, original_size=(100, 200))
-    torch.testing.assert_close(moved, torch.tensor([[-0.5, -0.5, 63.5, 63.5]]))
+    corners = torch.tensor([[-0.5, -0.5], [199.5, 99.5]])
+    moved = framing.frame_points(corners, original_size=(100, 200))
+    torch.testing.assert_close(moved, torch.tensor([[-0.5, -0.5], [63.5, 63.5]]))
 
 
 def test_letterbox_pads_right_and_below_with_zeros_and_unframe_drops_it() -> None:

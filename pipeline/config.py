@@ -256,7 +256,7 @@ class PretrainConfig:
 
     candidates_in_last_pass: bool = False
     """Answer the last pass with several candidates, of which the best is trained, and the passes
-    before it as the model is used later, with one mask. UltraSam does so."""
+    before it with one mask, as UltraSam."""
 
     initialize_from: str | None = None
     """Weights to start from, with a fresh optimizer: a run folder, a checkpoint folder, a published

@@ -55,9 +55,12 @@ class Corrections:
         return 1 + self._num_click_passes(draws) + self.num_refinements
 
     def wants_candidates(self, number: int, *, num_passes: int) -> bool | None:
-        """Return the `multimask` of a pass; None is the model's own habit."""
+        """Return the `multimask` of a pass; None is the model's own habit.
+
+        False beside True, because a habit may itself be several passes (UltraSam's is).
+        """
         is_last = number + 1 == num_passes
-        return True if self.candidates_in_last_pass and is_last else None
+        return is_last if self.candidates_in_last_pass else None
 
     def prompts_after(
         self,

@@ -106,6 +106,8 @@ def random_batch(step: TrainingStep, *, num_images: int, num_objects: int) -> Tr
     masks[:, side // 4 : side // 2, side // 4 : side // 2] = True
     centre = torch.full((num_objects, 1, 2), side * 3 / 8)
     num_categories = len(step.segmenter.categories)
+    takes_masks = "masks" in step.segmenter.prompt_kinds
+    num_error_clicks = PretrainConfig.num_error_clicks if takes_masks else 0
     return TrainingBatch(
         images=torch.rand((num_images, 1, side, side), generator=generator),
         masks=masks,
@@ -115,7 +117,7 @@ def random_batch(step: TrainingStep, *, num_images: int, num_objects: int) -> Tr
             points=centre,
             point_labels=torch.ones((num_objects, 1), dtype=torch.long),
         ),
-        error_click_draws=torch.zeros((num_objects, PretrainConfig.num_error_clicks)),
+        error_click_draws=torch.zeros((num_objects, num_error_clicks)),
         category_index=torch.zeros(num_objects, dtype=torch.long),
         annotated=torch.ones((num_images, num_categories), dtype=torch.bool),
         keys=tuple(f"noise__{index}" for index in range(num_images)),

@@ -84,6 +84,7 @@ def prepare_segmenter(config: PretrainConfig, *, categories: tuple[str, ...]) ->
         raise ValueError(
             f"model.preset={config.model.preset} with model.overrides: {error}"
         ) from error
+    _refuse_untaken_prompts(config, segmenter)
     uses_predicted_iou = config.objective.uses_predicted_iou
     descends_from_sam = isinstance(segmenter.architecture, SamArchitecture)
     if uses_predicted_iou and not descends_from_sam:
@@ -119,6 +120,25 @@ def prepare_segmenter(config: PretrainConfig, *, categories: tuple[str, ...]) ->
         base=base,
         saved_names=frozenset(tensors_to_store(segmenter, from_base=from_base)),
     )
+
+
+def _refuse_untaken_prompts(config: PretrainConfig, segmenter: Segmenter) -> None:
+    """Refuse to simulate prompts that a prompted segmenter does not take."""
+    if segmenter.is_automatic:
+        return
+    clicks, refinements = config.num_error_clicks, config.num_mask_refinements
+    box_probability = config.prompts.box_probability
+    asked = {
+        "points": (box_probability < 1 or clicks, "prompts.box_probability=1 num_error_clicks=0"),
+        "boxes": (box_probability, "prompts.box_probability=0"),
+        "masks": (clicks + refinements, "num_error_clicks=0 num_mask_refinements=0"),
+    }
+    for kind, (is_asked, remedy) in asked.items():
+        if is_asked and kind not in segmenter.prompt_kinds:
+            raise ValueError(
+                f"model.preset={config.model.preset} takes {', '.join(segmenter.prompt_kinds)} as "
+                f"prompts, but training would ask with {kind}. Set {remedy}."
+            )
 
 
 def initialize_segmenter(prepared: PreparedSegmenter, *, source: str, registry: str) -> None:

@@ -81,7 +81,7 @@ def test_a_click_pass_stops_gradients_and_a_refinement_lets_them_through() -> No
 def test_only_the_last_pass_is_asked_for_candidates() -> None:
     usual, ultrasam = Corrections(), Corrections(num_refinements=1, candidates_in_last_pass=True)
     assert [usual.wants_candidates(number, num_passes=2) for number in range(2)] == [None, None]
-    assert [ultrasam.wants_candidates(number, num_passes=2) for number in range(2)] == [None, True]
+    assert [ultrasam.wants_candidates(number, num_passes=2) for number in range(2)] == [False, True]
 
 
 @pytest.mark.parametrize("objects", [[1, 0, 2, 1], [0, 0, 0, 0]])

@@ -29,10 +29,16 @@ if TYPE_CHECKING:
     from .evaluation_job import EvaluationResult, run_evaluation
     from .image_prompt import ImagePrompt
     from .image_segmentation import segment_image_file
+    from .model_comparison import (
+        ModelComparison,
+        compare_models,
+        comparison_table,
+        write_comparison,
+    )
     from .model_opening import opened_predictor
     from .overlays import PREDICTION_COLOUR, REFERENCE_COLOUR, draw_outline
     from .prediction import SegmenterPredictor
-    from .predictor import Predictor
+    from .predictor import CategoryAnswers, Predictor
     from .promotion import HeldOutResult
     from .protocols import AUTOMATIC_PROTOCOL, PROTOCOLS
     from .records import EvaluationRecord, gather_records, read_records, write_records
@@ -42,6 +48,7 @@ if TYPE_CHECKING:
 _MODULE_OF_NAME = {
     "AUTOMATIC_PROTOCOL": "protocols",
     "BootstrapOptions": "config",
+    "CategoryAnswers": "predictor",
     "DeployablePredictor": "deployable_predictor",
     "EvaluateConfig": "config",
     "EvaluationOptions": "evaluate",
@@ -55,6 +62,7 @@ _MODULE_OF_NAME = {
     "HeldOutResult": "promotion",
     "ImagePrompt": "image_prompt",
     "Interval": "confidence_intervals",
+    "ModelComparison": "model_comparison",
     "ModelOrigin": "deployable",
     "PREDICTION_COLOUR": "overlays",
     "PROTOCOLS": "protocols",
@@ -71,6 +79,8 @@ _MODULE_OF_NAME = {
     "bootstrap_mean": "confidence_intervals",
     "check_destination": "deployable_folder",
     "check_registry": "registry",
+    "compare_models": "model_comparison",
+    "comparison_table": "model_comparison",
     "draw_outline": "overlays",
     "evaluate_corpus": "evaluate",
     "export_deployable": "deployable",
@@ -86,6 +96,7 @@ _MODULE_OF_NAME = {
     "segment_image_file": "image_segmentation",
     "summarise": "summary",
     "summarise_each": "summary",
+    "write_comparison": "model_comparison",
     "write_records": "records",
     "WEIGHTS_FOLDER": "deployable_folder",
 }
@@ -97,6 +108,7 @@ __all__ = [
     "REFERENCE_COLOUR",
     "WEIGHTS_FOLDER",
     "BootstrapOptions",
+    "CategoryAnswers",
     "DeployablePredictor",
     "EvaluateConfig",
     "EvaluationOptions",
@@ -110,6 +122,7 @@ __all__ = [
     "HeldOutResult",
     "ImagePrompt",
     "Interval",
+    "ModelComparison",
     "ModelOrigin",
     "PairedDifference",
     "PredictConfig",
@@ -123,6 +136,8 @@ __all__ = [
     "bootstrap_mean",
     "check_destination",
     "check_registry",
+    "compare_models",
+    "comparison_table",
     "draw_outline",
     "evaluate_corpus",
     "export_deployable",
@@ -138,6 +153,7 @@ __all__ = [
     "segment_image_file",
     "summarise",
     "summarise_each",
+    "write_comparison",
     "write_records",
 ]
 

@@ -4,8 +4,6 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from shards import Corpus
 
 from .evaluate import (
@@ -101,12 +99,12 @@ def predict_case(
         for question in questions_about(sample, plan=plan, position=record.image_position)
         if (question.object_index, question.category) == (record.object_index, record.category)
     )
-    ((predicted,),) = answer_questions(predictor, [sample], questions=[[question]], plan=plan)
+    ((given,),) = answer_questions(predictor, [sample], questions=[[question]], plan=plan)
     prompt = None if plan.is_automatic else draw_prompt(sample, question=question, seed=plan.seed)
     answer = Answer(
         image=sample.image,
         reference=question.reference,
-        predicted=np.asarray(predicted),
+        predicted=given.mask,
         prompt=prompt,
     )
     return Case(record=record, answer=answer)

@@ -7,6 +7,7 @@ import numpy as np
 
 from .deployable_predict import Prompt, Segmenter
 from .image_prompt import ImagePrompt
+from .predictor import CategoryAnswers
 
 
 class DeployablePredictor:
@@ -44,7 +45,7 @@ class DeployablePredictor:
             self._answer(image, questions) for image, questions in zip(images, prompts, strict=True)
         ]
 
-    def predict_automatic(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def predict_automatic(self, images: Sequence[np.ndarray]) -> list[CategoryAnswers]:
         """Refuse: a prompted model does not answer by category."""
         raise ValueError(
             f"{self.segmenter.folder} answers prompts and cannot segment {len(images)} images "

@@ -45,6 +45,17 @@ DEFAULT_OPTIONS = EvaluationOptions()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class GivenAnswer:
+    """What a model says to one question."""
+
+    mask: np.ndarray
+    """Bool, "row column", on the original grid."""
+
+    presence_logit: float = math.nan
+    """Whether the category is in the image at all, above 0 for yes; NaN for no word on it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluationPlan:
     """What is asked of whom: the fixed part of every question."""
 
@@ -114,10 +125,16 @@ def evaluate_corpus(  # noqa: PLR0913 -- who asks whom about what; the rest is i
                 for position, sample in zip(batch, samples, strict=True)
             ]
             answers = answer_questions(predictor, samples, questions=questions, plan=plan)
-            for sample, asked, masks in zip(samples, questions, answers, strict=True):
+            for sample, asked, given in zip(samples, questions, answers, strict=True):
                 records += [
-                    score_answer(mask, question=question, sample=sample, options=options.scoring)
-                    for question, mask in zip(asked, masks, strict=True)
+                    score_answer(
+                        answer.mask,
+                        question=question,
+                        sample=sample,
+                        options=options.scoring,
+                        presence_logit=answer.presence_logit,
+                    )
+                    for question, answer in zip(asked, given, strict=True)
                 ]
             bar.update(len(batch))
     return records
@@ -202,31 +219,22 @@ def answer_questions(
     *,
     questions: Sequence[Sequence[Question]],
     plan: EvaluationPlan,
-) -> list[list[np.ndarray]]:
-    """Return the bool mask of every question, in the order asked.
+) -> list[list[GivenAnswer]]:
+    """Return the answer to every question, in the order asked.
 
     Raises:
         NonFiniteLogitsError: The predictor answers an image with NaN or infinity.
     """
-    images = [sample.image for sample in samples]
     if plan.is_automatic:
-        logits = predictor.predict_automatic(images)
-    else:
-        prompts = [
-            [draw_prompt(sample, question=question, seed=plan.seed) for question in asked]
-            for sample, asked in zip(samples, questions, strict=True)
-        ]
-        logits = predictor.predict(images, prompts)
-    masks = [
-        threshold_logits(of_image, image=sample.key, model=plan.model_name)
-        for of_image, sample in zip(logits, samples, strict=True)
+        return _answers_by_category(predictor, samples, questions=questions, plan=plan)
+    prompts = [
+        [draw_prompt(sample, question=question, seed=plan.seed) for question in asked]
+        for sample, asked in zip(samples, questions, strict=True)
     ]
-    if not plan.is_automatic:
-        return [list(of_image) for of_image in masks]
-    rows = {category: row for row, category in enumerate(predictor.categories)}
+    logits = predictor.predict([sample.image for sample in samples], prompts)
     return [
-        [of_image[rows[question.category]] for question in asked]
-        for of_image, asked in zip(masks, questions, strict=True)
+        [GivenAnswer(mask=mask) for mask in _masks(of_image, sample=sample, plan=plan)]
+        for of_image, sample in zip(logits, samples, strict=True)
     ]
 
 
@@ -237,6 +245,32 @@ def draw_prompt(sample: UltrasoundSample, *, question: Question, seed: int) -> I
         return protocol_named(question.protocol)(question.reference, generator)
     except ValueError as error:
         raise ValueError(f"{sample.key}, object {question.object_index}: {error}") from error
+
+
+def _answers_by_category(
+    predictor: Predictor,
+    samples: Sequence[UltrasoundSample],
+    *,
+    questions: Sequence[Sequence[Question]],
+    plan: EvaluationPlan,
+) -> list[list[GivenAnswer]]:
+    rows = {category: row for row, category in enumerate(predictor.categories)}
+    given = predictor.predict_automatic([sample.image for sample in samples])
+    answers: list[list[GivenAnswer]] = []
+    for of_image, sample, asked in zip(given, samples, questions, strict=True):
+        masks = _masks(of_image.logits, sample=sample, plan=plan)
+        presence = of_image.presence_logits
+        if presence is None:
+            presence = np.full(len(rows), np.nan)
+        places = [rows[question.category] for question in asked]
+        answers.append(
+            [GivenAnswer(mask=masks[at], presence_logit=float(presence[at])) for at in places]
+        )
+    return answers
+
+
+def _masks(logits: np.ndarray, *, sample: UltrasoundSample, plan: EvaluationPlan) -> np.ndarray:
+    return threshold_logits(logits, image=sample.key, model=plan.model_name)
 
 
 def _batches_of_rank(

@@ -116,7 +116,7 @@ def _answer(
                 "This model segments its categories by itself and takes no prompt: leave out "
                 f"points, labels and box. It knows {', '.join(predictor.categories)}."
             )
-        logits = predictor.predict_automatic([pixels])[0]
+        logits = predictor.predict_automatic([pixels])[0].logits
         return dict(zip(predictor.categories, logits, strict=True))
     check_prompt(prompt, (pixels.shape[0], pixels.shape[1]))
     labels = [1] * len(prompt.points) if prompt.labels is None else prompt.labels

@@ -10,7 +10,7 @@ from shards import Corpus
 
 from .evaluate import EvaluationOptions, evaluate_corpus
 from .image_prompt import ImagePrompt
-from .predictor import Predictor
+from .predictor import CategoryAnswers, Predictor
 from .records import EvaluationRecord
 
 NUM_LOGIT_IMAGES = 16
@@ -54,9 +54,11 @@ class _ComparingPredictor:
         expected = self._reference.predict(images, prompts)
         return self._compare(answers, expected)
 
-    def predict_automatic(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def predict_automatic(self, images: Sequence[np.ndarray]) -> list[CategoryAnswers]:
         answers = self._candidate.predict_automatic(images)
-        return self._compare(answers, self._reference.predict_automatic(images))
+        expected = self._reference.predict_automatic(images)
+        self._compare([one.logits for one in answers], [one.logits for one in expected])
+        return answers
 
     def _compare(
         self, answers: list[np.ndarray], expected: Sequence[np.ndarray]

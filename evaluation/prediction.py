@@ -21,6 +21,7 @@ from torch import Tensor
 from model import Prompts, Segmenter
 
 from .image_prompt import ImagePrompt
+from .predictor import CategoryAnswers
 
 BOX_CORNER_LABELS = (2, 3)
 ABSENT_LABEL = -1
@@ -84,9 +85,9 @@ class SegmenterPredictor:
                 answers[at] = answer
         return answers
 
-    def predict_automatic(self, images: Sequence[Image]) -> list[np.ndarray]:
-        """Return float logits "category row column" for each image."""
-        answers: list[np.ndarray] = []
+    def predict_automatic(self, images: Sequence[Image]) -> list[CategoryAnswers]:
+        """Return what there is to say about the categories of each image."""
+        answers: list[CategoryAnswers] = []
         for start in range(0, len(images), self.batch_size):
             answers += self._answer_by_category(images[start : start + self.batch_size])
         return answers
@@ -104,12 +105,20 @@ class SegmenterPredictor:
         logits = _best_candidate(prediction.low_resolution_logits, prediction.predicted_iou)
         return self._unframe(logits.split([len(questions) for questions in prompts]), sizes)
 
-    def _answer_by_category(self, images: Sequence[Image]) -> list[np.ndarray]:
+    def _answer_by_category(self, images: Sequence[Image]) -> list[CategoryAnswers]:
         sizes = [(image.shape[0], image.shape[1]) for image in images]
         with torch.inference_mode(), self._autocast():
             prediction = self.segmenter(self._frame(images))
         logits = _best_candidate(prediction.low_resolution_logits, prediction.predicted_iou)
-        return self._unframe(logits.split(len(self.categories)), sizes)
+        by_image = self._unframe(logits.split(len(self.categories)), sizes)
+        presence = prediction.presence_logits
+        if presence is None:
+            return [CategoryAnswers(logits=of_image) for of_image in by_image]
+        judged = presence.float().view(len(images), -1).cpu().numpy()
+        return [
+            CategoryAnswers(logits=of_image, presence_logits=of_presence)
+            for of_image, of_presence in zip(by_image, judged, strict=True)
+        ]
 
     def _autocast(self) -> contextlib.AbstractContextManager[object]:
         if self.precision == "float32":

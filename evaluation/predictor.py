@@ -1,11 +1,24 @@
 """What an evaluation asks of a model, whatever it runs on; no torch here."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from .image_prompt import ImagePrompt
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategoryAnswers:
+    """What an automatic model says about one image, in the order of its categories."""
+
+    logits: np.ndarray
+    """Float, "category row column"."""
+
+    presence_logits: np.ndarray | None = None
+    """Float, "category": whether it is in the image at all; None for a model that does not say.
+    The logits heed it already: what is called absent has an empty mask."""
 
 
 @runtime_checkable
@@ -32,8 +45,8 @@ class Predictor(Protocol):
         """Return float logits "prompt row column" for each image; each image is encoded once."""
         ...
 
-    def predict_automatic(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return float logits "category row column" for each image."""
+    def predict_automatic(self, images: Sequence[np.ndarray]) -> list[CategoryAnswers]:
+        """Return what there is to say about the categories of each image."""
         ...
 
 

@@ -9,17 +9,20 @@ an image without the category has a row as well.
 import dataclasses
 import functools
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-RECORDS_FORMAT_VERSION = 1
+RECORDS_FORMAT_VERSION = 2
 """Written into every records file; a newer one is refused."""
 
 WHOLE_CATEGORY = -1
 """`object_index` of an automatic model's row: all objects of the category taken together."""
+
+_LACKING_IN_FORMAT_1 = frozenset({"presence_logit"})
 
 RecordIdentity = tuple[str, str, str, str, int, str]
 """(model, protocol, source, key, object_index, category)."""
@@ -98,6 +101,12 @@ class EvaluationRecord:
 
     image_position: int = -1
     """Place of the image in its corpus: `corpus.read_flat` reads it again."""
+
+    presence_logit: float = math.nan
+    """What the model says about the category being in the image at all, above 0 for yes.
+
+    NaN for a model that does not say, and in tables of format 1.
+    """
 
     @property
     def identity(self) -> RecordIdentity:
@@ -192,13 +201,15 @@ def read_records(path: Path) -> list[EvaluationRecord]:
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: not a readable Parquet file ({error}).") from error
     _check_format(path, table.schema.metadata, table.column_names)
-    rows = table.select(list(record_columns())).to_pylist()
+    known = [name for name in record_columns() if name in table.column_names]
+    rows = table.select(known).to_pylist()
     return [EvaluationRecord(**row) for row in rows]
 
 
 def _check_format(path: Path, metadata: dict[bytes, bytes] | None, names: list[Any]) -> None:
     version = int((metadata or {}).get(b"samuspretrain.records", b"0"))
-    missing = [name for name in record_columns() if name not in names]
+    later = _LACKING_IN_FORMAT_1 if version == 1 else frozenset[str]()
+    missing = [name for name in record_columns() if name not in {*names, *later}]
     if version > RECORDS_FORMAT_VERSION:
         raise ValueError(
             f"{path}: records format {version}, this version reads up to "

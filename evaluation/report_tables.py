@@ -45,11 +45,12 @@ def tables_of(summary: Summary) -> list[Table]:
         (f"By size of the structure (thirds, parted at {limits} of the image)", summary.by_size),
     ]
     shown = metrics_of(summary)
-    return [
+    tables = [
         _table(caption, strata, metrics=shown)
         for caption, strata in groups
         if caption == "All rows" or len(strata) > 1
     ]
+    return [*tables, _presence_table(summary)] if summary.presence else tables
 
 
 def metrics_of(summary: Summary) -> list[str]:
@@ -111,6 +112,17 @@ def markdown_table(table: Table) -> str:
 def _markdown_row(cells: Sequence[str]) -> str:
     escaped = (cell.replace("|", "\\|") for cell in cells)
     return f"| {' | '.join(escaped)} |"
+
+
+def _presence_table(summary: Summary) -> Table:
+    return Table(
+        caption="Presence, told within one source (area under the ROC curve; 0.5 is guessing)",
+        titles=("", "images with", "images without", f"AUC {UP}"),
+        rows=tuple(
+            (name, str(one.num_present), str(one.num_absent), f"{one.auc:.3f}")
+            for name, one in summary.presence.items()
+        ),
+    )
 
 
 def _table(caption: str, strata: dict[str, Stratum], *, metrics: Sequence[str]) -> Table:

@@ -40,6 +40,7 @@ def score_answer(
     question: Question,
     sample: UltrasoundSample,
     options: ScoringOptions = DEFAULT_SCORING,
+    presence_logit: float = math.nan,
 ) -> EvaluationRecord:
     """Return the record of one answer.
 
@@ -48,6 +49,7 @@ def score_answer(
         question: What was asked, and the reference.
         sample: The image that it was asked about.
         options: Tolerances and the threshold of detection.
+        presence_logit: What the model says about the category being there at all; NaN for nothing.
     """
     reference, origin = question.reference, sample.origin
     overlap = count_overlap(predicted, reference=reference)
@@ -94,6 +96,7 @@ def score_answer(
         detection_iou=options.detection_iou,
         corpus_hash=question.corpus_hash,
         image_position=question.image_position,
+        presence_logit=presence_logit,
     )
 
 

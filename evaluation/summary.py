@@ -10,6 +10,7 @@ import numpy as np
 
 from .confidence_intervals import Interval, bootstrap_means
 from .config import DEFAULT_BOOTSTRAP, BootstrapOptions
+from .presence import PresenceRanking, rank_presence
 from .records import EvaluationRecord, column
 
 SUMMARY_FORMAT_VERSION = 1
@@ -26,10 +27,11 @@ METRICS: dict[str, str] = {
     "detection_rate": "detected",
     "miss_rate": "missed",
     "false_positive_rate": "false positives",
+    "presence_accuracy": "presence right",
 }
 """Every summarised quantity and its short title, in the order of the tables."""
 
-SHARES = frozenset({"detection_rate", "miss_rate", "false_positive_rate"})
+SHARES = frozenset({"detection_rate", "miss_rate", "false_positive_rate", "presence_accuracy"})
 """Quantities that are shares of rows, shown in percent."""
 
 SIZE_STRATA = ("small", "medium", "large")
@@ -77,6 +79,8 @@ class Summary:
     """Shares of the image that part small from medium, and medium from large; NaN if undefined."""
 
     bootstrap: BootstrapOptions
+    presence: dict[str, PresenceRanking] = dataclasses.field(default_factory=dict)
+    """By `source / category`; empty for a model that does not judge presence."""
 
     def scores(self) -> dict[str, float]:
         """Return the overall means by metric name, for logs and for choosing a checkpoint."""
@@ -120,6 +124,7 @@ def summarise(
         },
         size_limits=size_limits,
         bootstrap=bootstrap,
+        presence=rank_presence(rows),
     )
 
 
@@ -147,6 +152,9 @@ def summarise_stratum(
     values["detection_rate"] = np.where(has_reference, is_detected, np.nan)
     values["miss_rate"] = np.where(has_reference, is_miss, np.nan)
     values["false_positive_rate"] = np.where(has_reference, np.nan, is_false_positive)
+    presence = column(records, "presence_logit")
+    is_right = (presence > 0) == has_reference
+    values["presence_accuracy"] = np.where(np.isfinite(presence), is_right, np.nan)
     labels, subjects = np.unique(subject_labels(records), return_inverse=True)
     is_unknown = ~column(records, "subject_is_known").astype(bool)
     measurable = {name: values[name] for name in METRICS if np.isfinite(values[name]).any()}

@@ -1,4 +1,4 @@
-"""Train AutoSAMUS on a SAMUS: `accelerate launch launchers/train_prompt_generator.py parent=...`."""
+"""Train AutoSAMUS on SAMUS: `accelerate launch launchers/train_prompt_generator.py parent=RUN`."""
 
 import sys
 from pathlib import Path

@@ -82,6 +82,8 @@ def validate(
     values = {f"validation/{name}": value for name, value in summary.scores().items()}
     for category, stratum in summary.by_category.items():
         values[f"validation/{category}/dice"] = stratum.mean("dice")
+    for name, ranking in summary.presence.items():
+        values[f"validation/{name}/presence_auc"] = ranking.auc
     finite = {name: float(value) for name, value in values.items() if math.isfinite(value)}
     return ValidationResult(
         score=finite.get(f"validation/{config.validation.score}", math.nan), values=finite

@@ -71,8 +71,8 @@ def _draw(
     picture = np.array(Image.fromarray(sample.image).convert("RGB"))
     for question in questions:
         draw_outline(picture, question.reference, colour=REFERENCE_COLOUR)
-    for mask in answers:
-        draw_outline(picture, mask, colour=PREDICTION_COLOUR)
+    for answer in answers:
+        draw_outline(picture, answer.mask, colour=PREDICTION_COLOUR)
     path = folder / f"{sample.key}.png"
     Image.fromarray(picture).save(path)
     return path

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation import ImagePrompt
+from evaluation import CategoryAnswers, ImagePrompt
 from shards import (
     Corpus,
     Origin,
@@ -48,7 +48,7 @@ class BrightnessPredictor:
             for image, questions in zip(images, prompts, strict=True)
         ]
 
-    def predict_automatic(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def predict_automatic(self, images: Sequence[np.ndarray]) -> list[CategoryAnswers]:
         raise NotImplementedError
 
     def _logits(self, image: np.ndarray) -> np.ndarray:
@@ -64,17 +64,25 @@ class AutomaticBrightnessPredictor(BrightnessPredictor):
 
     is_automatic = True
 
-    def __init__(self, *, categories: tuple[str, ...], first_logit: float | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        categories: tuple[str, ...],
+        first_logit: float | None = None,
+        presence_logits: tuple[float, ...] | None = None,
+    ) -> None:
         super().__init__(first_logit=first_logit)
         self.categories = categories
+        self.presence_logits = presence_logits
 
-    def predict_automatic(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def predict_automatic(self, images: Sequence[np.ndarray]) -> list[CategoryAnswers]:
         self.num_images += len(images)
         answers = []
         for image in images:
             logits = np.full((len(self.categories), *image.shape[:2]), -1.0, dtype=np.float32)
             logits[0] = self._logits(image)
-            answers.append(logits)
+            presence = None if self.presence_logits is None else np.array(self.presence_logits)
+            answers.append(CategoryAnswers(logits=logits, presence_logits=presence))
         return answers
 
 

@@ -136,6 +136,7 @@ def test_automatic_models_answer_every_category_of_every_image():
     assert predictor.categories == categories
     images = images_of((64, 70), (40, 30), (64, 64))
     answers = predictor.predict_automatic(images)
-    assert [answer.shape for answer in answers] == [(3, 64, 70), (3, 40, 30), (3, 64, 64)]
+    assert [answer.logits.shape for answer in answers] == [(3, 64, 70), (3, 40, 30), (3, 64, 64)]
     (alone,) = SegmenterPredictor(segmenter).predict_automatic(images[1:2])
-    assert answers[1] == pytest.approx(alone, abs=1e-4)
+    assert answers[1].logits == pytest.approx(alone.logits, abs=1e-4)
+    assert alone.presence_logits is None

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
         SamusArchitecture,
         UnetArchitecture,
     )
+    from .conversion_config import ConversionConfig
+    from .encoder_export import load_feature_extractor, write_encoder
+    from .feature_extractor import FeatureExtractor, feature_extractor
     from .flattened_checkpoint import write_flattened
     from .framing import Framing
     from .freezing import FreezingReport, freeze
@@ -46,18 +49,20 @@ if TYPE_CHECKING:
     from .prompts import ImageFeatures, MaskPrediction, Prompts
     from .samus import SamusSegmenter
     from .segmenter import Segmenter
+    from .weights_conversion import Conversion, convert_weights
     from .weights_report import WeightsReport
 
 _MODULE_OF_NAME = {
     "ARCHITECTURE": "checkpoint_folder",
     "AVERAGED_WEIGHTS": "checkpoint_folder",
-    "BEST": "checkpoint_folder",
-    "COMPLETE": "checkpoint_folder",
-    "STEP_FOLDER": "checkpoint_folder",
-    "WEIGHTS": "checkpoint_folder",
     "Architecture": "config",
     "AutosamusArchitecture": "autosamus_config",
+    "BEST": "checkpoint_folder",
     "BaseFile": "checkpoint_folder",
+    "COMPLETE": "checkpoint_folder",
+    "Conversion": "weights_conversion",
+    "ConversionConfig": "conversion_config",
+    "FeatureExtractor": "feature_extractor",
     "Framing": "framing",
     "FreezingReport": "freezing",
     "ImageFeatures": "prompts",
@@ -66,20 +71,25 @@ _MODULE_OF_NAME = {
     "PRESETS": "presets",
     "PromptSimulationConfig": "config",
     "Prompts": "prompts",
+    "STEP_FOLDER": "checkpoint_folder",
     "SamArchitecture": "config",
     "SamusArchitecture": "config",
     "SamusSegmenter": "samus",
     "Segmenter": "segmenter",
     "SimulatedPrompt": "prompt_simulation",
     "UnetArchitecture": "config",
+    "WEIGHTS": "checkpoint_folder",
     "WeightsReport": "weights_report",
     "architecture_from_dict": "building",
     "architecture_to_dict": "building",
     "build_from_architecture": "building",
     "build_segmenter": "building",
+    "convert_weights": "weights_conversion",
     "error_clicks": "prompt_simulation",
+    "feature_extractor": "feature_extractor",
     "find_checkpoint": "checkpoint_folder",
     "freeze": "freezing",
+    "load_feature_extractor": "encoder_export",
     "load_segmenter": "checkpoint_reading",
     "load_weights": "pretrained_weights",
     "object_losses": "objectives",
@@ -89,6 +99,7 @@ _MODULE_OF_NAME = {
     "verify_complete": "checkpoint_folder",
     "write_base_record": "checkpoint_folder",
     "write_complete_marker": "checkpoint_folder",
+    "write_encoder": "encoder_export",
     "write_flattened": "flattened_checkpoint",
 }
 
@@ -103,6 +114,9 @@ __all__ = [
     "Architecture",
     "AutosamusArchitecture",
     "BaseFile",
+    "Conversion",
+    "ConversionConfig",
+    "FeatureExtractor",
     "Framing",
     "FreezingReport",
     "ImageFeatures",
@@ -121,9 +135,12 @@ __all__ = [
     "architecture_to_dict",
     "build_from_architecture",
     "build_segmenter",
+    "convert_weights",
     "error_clicks",
+    "feature_extractor",
     "find_checkpoint",
     "freeze",
+    "load_feature_extractor",
     "load_segmenter",
     "load_weights",
     "object_losses",
@@ -133,6 +150,7 @@ __all__ = [
     "verify_complete",
     "write_base_record",
     "write_complete_marker",
+    "write_encoder",
     "write_flattened",
 ]
 

@@ -35,7 +35,7 @@ from .published_layouts import (
     OWN_LAYOUT,
     Layout,
     describe_encoder,
-    nearest_layout,
+    guess_layout,
     recognise_layout,
 )
 from .segmenter import Segmenter
@@ -212,7 +212,11 @@ def _interpret(segmenter: Segmenter, tensors: dict[str, Tensor], *, origin: str)
             known=_added_in_own_file(segmenter, tensors),
         )
     if layout is None or layout.kind is None:
-        raise ValueError(_explain_unknown(segmenter, tensors, origin=origin, layout=layout))
+        raise ValueError(
+            f"{origin}: looks like {guess_layout(tensors)}; its names are like {min(tensors)!r}. "
+            f"{_describe(segmenter)} takes the published layouts of docs/weights.md, or what this "
+            "package wrote. Nothing was loaded."
+        )
     named, left_out = layout.translate(tensors)
     named, removed = _without_removed(segmenter, named)
     published = segmenter_of_kind(layout.kind)
@@ -262,26 +266,6 @@ def _warn_of_another_function(segmenter: Segmenter, found: _Source) -> None:
                 option,
                 needed,
             )
-
-
-def _explain_unknown(
-    segmenter: Segmenter, tensors: dict[str, Tensor], *, origin: str, layout: Layout | None
-) -> str:
-    nearest, missing = nearest_layout(tensors)
-    if layout is not None:
-        guess = f"{layout.title}, which is told by its names only"
-    elif len(missing) == len(nearest.markers):
-        guess = "no layout that is known here"
-    else:
-        guess = (
-            f"no layout that is known here; the nearest is {nearest.title}, but no name in it has "
-            f"{' or '.join(map(repr, missing))}"
-        )
-    return (
-        f"{origin}: looks like {guess}; its names are like {min(tensors)!r}. "
-        f"{_describe(segmenter)} takes the published layouts of docs/weights.md, or what this "
-        "package wrote. Nothing was loaded."
-    )
 
 
 def _explain_misfit(

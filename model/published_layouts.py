@@ -178,6 +178,20 @@ def nearest_layout(names: Collection[str]) -> tuple[Layout, tuple[str, ...]]:
     return nearest, missing(nearest)
 
 
+def guess_layout(names: Collection[str]) -> str:
+    """Return in words what a file is most like whose layout no model here takes."""
+    layout = recognise_layout(names)
+    if layout is not None:
+        return f"{layout.title}, which is known by its names alone"
+    nearest, missing = nearest_layout(names)
+    if len(missing) == len(nearest.markers):
+        return "no layout that is known here"
+    return (
+        f"no layout that is known here; the nearest is {nearest.title}, but no name in it has "
+        f"{' or '.join(map(repr, missing))}"
+    )
+
+
 def describe_encoder(tensors: Mapping[str, Tensor]) -> str:
     """Return the size of an image encoder in words, such as `ViT-B (768 wide, 12 blocks)`.
 

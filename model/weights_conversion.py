@@ -1,0 +1,162 @@
+"""From any layout to any other: ours, the published ones of SAM and SAMUS, an encoder alone."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .building import build_from_architecture, build_segmenter
+from .checkpoint_folder import ARCHITECTURE, find_checkpoint, read_json
+from .config import SamArchitecture
+from .conversion_config import ConversionConfig
+from .encoder_export import write_encoder
+from .flattened_checkpoint import write_flattened
+from .presets import PRESETS
+from .pretrained_weights import load_weights
+from .published_layouts import OWN_LAYOUT, describe_encoder, guess_layout, recognise_layout
+from .published_names import SAM_PAIRS, SAMUS_PAIRS, Pairs, published_name
+from .samus import SamusSegmenter
+from .segmenter import Segmenter
+from .tensor_file import read_tensors
+from .tensor_matching import is_added, match_tensors
+from .weights_report import WeightsReport
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """What became of the weights."""
+
+    model: str
+    """The preset, or the kind where a checkpoint names none."""
+
+    report: WeightsReport
+    num_tensors: int
+    """In what was written."""
+
+
+def convert_weights(config: ConversionConfig) -> Conversion:
+    """Read weights of any layout and write them in another; what is not whole is refused."""
+    output = Path(config.output)
+    if output.exists():
+        raise FileExistsError(f"{output}: is there already. Remove it or choose another name.")
+    segmenter, preset = _build_for(config)
+    base = None if config.base is None else Path(config.base)
+    report = load_weights(segmenter, config.source, base=base, use_ema=config.use_ema)
+    if report.new:
+        raise ValueError(
+            f"{config.source}: {len(report.new)} tensors of {preset or segmenter.kind} are not in "
+            f"it ({', '.join(report.new_kinds)}), so that random numbers would be written. Train "
+            "them first (model.base=), or leave preset out."
+        )
+    if config.target == "own":
+        write_flattened(segmenter, output, preset=preset)
+    elif config.target == "encoder":
+        write_encoder(segmenter, output, preset=preset)
+    else:
+        write_published(segmenter, output, layout=config.target)
+    return Conversion(
+        model=preset or segmenter.kind, report=report, num_tensors=len(segmenter.state_dict())
+    )
+
+
+def fitting_preset(tensors: dict[str, Tensor], *, origin: str) -> str:
+    """Return the first preset that has exactly the tensors of a file, name by name and shape."""
+    recognised = recognise_layout(tensors)
+    layout = recognised or OWN_LAYOUT
+    named, _ = layout.translate(tensors)
+    size = describe_encoder(named)
+    for name, architecture in PRESETS.items():
+        is_sam = isinstance(architecture, SamArchitecture)
+        if layout.kind not in (None, architecture.kind):
+            continue
+        if is_sam and f"({architecture.width} wide, {architecture.depth} blocks)" not in size:
+            continue
+        if _fits_exactly(name, named):
+            return name
+    is_readable = layout.kind is not None or recognised is OWN_LAYOUT
+    guess = f"{layout.title} {size}" if is_readable else guess_layout(tensors)
+    raise ValueError(
+        f"{origin}: looks like {guess}; no preset has exactly its tensors. Give preset=NAME for "
+        "the one that it is nearest to, and the message will say what differs."
+    )
+
+
+def write_published(segmenter: Segmenter, path: Path, *, layout: str) -> None:
+    """Write the state dict that the published program of a layout loads.
+
+    Args:
+        segmenter: Must have all parts of the published model and no more.
+        path: A `.pth` or `.safetensors` file.
+        layout: `sam` or `samus`.
+    """
+    if path.suffix not in (".pth", ".safetensors"):
+        raise ValueError(f"{path}: expected a name that ends in .pth or .safetensors.")
+    pairs = _pairs_for(segmenter, layout=layout)
+    tensors = {
+        published_name(name, pairs=pairs): value.detach().cpu().contiguous()
+        for name, value in segmenter.state_dict().items()
+    }
+    aside = path.with_name(f"{path.name}.partial")
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".pth":
+        torch.save(tensors, aside)
+    else:
+        save_file(tensors, aside)
+    aside.rename(path)
+
+
+def _build_for(config: ConversionConfig) -> tuple[Segmenter, str | None]:
+    """Build what the weights are for; return it with its preset's name, if it has one."""
+    source = Path(config.source)
+    if config.preset is not None:
+        return build_segmenter(config.preset), config.preset
+    if source.is_dir():
+        described = read_json(find_checkpoint(source) / ARCHITECTURE)
+        preset = described.get("preset")
+        return build_from_architecture(described), str(preset) if preset else None
+    name = fitting_preset(read_tensors(source), origin=str(source))
+    _logger.info("%s: fits the preset %s.", source, name)
+    return build_segmenter(name), name
+
+
+def _fits_exactly(preset: str, tensors: Mapping[str, Tensor]) -> bool:
+    with torch.device("meta"):
+        segmenter = build_segmenter(preset)
+    matching = match_tensors(segmenter, tensors)
+    return not (matching.refused or matching.missing or matching.resized)
+
+
+def _pairs_for(segmenter: Segmenter, *, layout: str) -> Pairs:
+    """Return the pairs of names; refuse a model that the published program would not be."""
+    is_samus = type(segmenter) is SamusSegmenter
+    if layout == "samus" and is_samus:
+        known = set(segmenter.added_to_sam) - set(segmenter.unpublished)
+        more = [
+            name for name in segmenter.state_dict() if is_added(segmenter, name=name, known=known)
+        ]
+        if not more:
+            return SAMUS_PAIRS
+        raise ValueError(
+            f"The published SAMUS has no place for {len(more)} tensors, such as {more[0]}. Only a "
+            "model without a detail skip can be written in its layout."
+        )
+    architecture = segmenter.architecture
+    is_sam = isinstance(architecture, SamArchitecture) and not segmenter.added_to_sam
+    if layout == "sam" and is_sam:
+        if architecture.doubled_residual:
+            _logger.warning(
+                "The decoder of this %s doubles a residual, which SAM's program does not: it will "
+                "answer otherwise unless it is changed so.",
+                segmenter.kind,
+            )
+        return SAM_PAIRS
+    raise ValueError(
+        f"A {segmenter.kind} cannot be written in the layout {layout}: sam takes SAM, MedSAM and "
+        "UltraSam, samus takes SAMUS. Choose target=own, which takes everything."
+    )

@@ -15,21 +15,22 @@ from .image_encoder import BlockPlugs, EncoderPlugs
 from .mask_decoder import MaskDecoder
 from .medsa_config import MedSaArchitecture
 from .position_adapter import Positions
+from .published_names import SAM_NAMES, Names
 from .sam import SamSegmenter
 
 MLP_ADAPTER_SCALE = 0.5
 """How much of its adapter joins the MLP."""
 
-PUBLISHED_NAMES: tuple[tuple[str, str], ...] = (
-    (r"\bpos_embed$", r"positions.table.weight"),
-    (r"\.attn\.rel_(?:pos_)?h$", r".attn.relative_positions.rows"),
-    (r"\.attn\.rel_(?:pos_)?w$", r".attn.relative_positions.columns"),
+PUBLISHED_NAMES: Names = (
+    *SAM_NAMES,
+    (r"\.attn\.rel_h$", r".attn.relative_positions.rows"),
+    (r"\.attn\.rel_w$", r".attn.relative_positions.columns"),
     (r"\.Space_Adapter\.", r".after_attention."),
     (r"\.MLP_Adapter\.", r".beside_mlp."),
     (r"\.D_fc1\.", r".down."),
     (r"\.D_fc2\.", r".up."),
 )
-"""Regular expressions over the released names, applied in order, and what they become."""
+"""What released names become."""
 
 PUBLISHED_UNUSED: tuple[str, ...] = (r"\.Depth_Adapter\.",)
 """Regular expressions of released names without a place here: they act on volumes alone."""

@@ -5,6 +5,7 @@ with plugs in the encoder.
 """
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from .segmenter import Segmenter
 class SamSegmenter(Segmenter):
     """SAM, and what its relatives share."""
 
+    predicts_iou: ClassVar[bool] = True
     architecture: SamArchitecture
 
     def __init__(self, architecture: SamArchitecture, *, plugs: EncoderPlugs | None = None) -> None:

@@ -13,18 +13,17 @@ from .image_encoder import BlockPlugs, EncoderPlugs
 from .mask_decoder import MaskDecoder
 from .prompt_encoder import PromptEncoder
 from .prompts import ImageFeatures, MaskPrediction, Prompts
+from .published_names import SAM_NAMES, Names
 from .sam import SamSegmenter
 from .sam_med2d_config import SamMed2dArchitecture
 from .spatial_adapter import SpatialAdapter
 
-PUBLISHED_NAMES: tuple[tuple[str, str], ...] = (
-    (r"\bpos_embed$", r"positions.table.weight"),
-    (r"\.attn\.rel_pos_h$", r".attn.relative_positions.rows"),
-    (r"\.attn\.rel_pos_w$", r".attn.relative_positions.columns"),
+PUBLISHED_NAMES: Names = (
+    *SAM_NAMES,
     (r"\.Adapter\.channel\.", r".beside_mlp.channel_gate."),
     (r"\.Adapter\.", r".beside_mlp."),
 )
-"""Regular expressions over the released names, applied in order, and what they become."""
+"""What released names become."""
 
 
 class SamMed2dSegmenter(SamSegmenter):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from .image_encoder import BlockPlugs, EncoderPlugs
 from .prompt_encoder import PromptEncoder
 from .prompts import ImageFeatures, MaskPrediction, Prompts
+from .published_names import SAM_NAMES, Names
 from .residual_branch import FourfoldUpscaling, Reshaper, ResidualBranch
 from .sam import SamSegmenter
 from .sam_unet_config import SamUnetArchitecture
@@ -21,11 +22,9 @@ from .sam_unet_decoder import MedicalHead, MedicalTokenDecoder
 
 _MULTISCALE = "multiscale"
 
-PUBLISHED_NAMES: tuple[tuple[str, str], ...] = (
+PUBLISHED_NAMES: Names = (
     (r"\bsam_(?:img_encoder|prompt_encoder|mask_decoder)\.", r""),
-    (r"\bpos_embed$", r"positions.table.weight"),
-    (r"\.attn\.rel_pos_h$", r".attn.relative_positions.rows"),
-    (r"\.attn\.rel_pos_w$", r".attn.relative_positions.columns"),
+    *SAM_NAMES,
     (r"^resnet\.stage(\d)\.", r"image_encoder.branch.stages.\1."),
     (r"^adapters_in\.0\.reshaper\.", r"image_encoder.blocks.2.before_block.layers."),
     (r"^adapters_in\.1\.reshaper\.", r"image_encoder.blocks.5.before_block.layers."),
@@ -37,7 +36,7 @@ PUBLISHED_NAMES: tuple[tuple[str, str], ...] = (
     (r"\bhf_mlp\.", r"head.readout."),
     (r"\bembedding_maskfeature\.", r"head.refinement."),
 )
-"""Regular expressions over the released names, applied in order, and what they become."""
+"""What released names become."""
 
 
 class SamUnetSegmenter(SamSegmenter):
@@ -55,6 +54,7 @@ class SamUnetSegmenter(SamSegmenter):
         "mask_decoder.output_hypernetworks_mlps.",
         "mask_decoder.iou_prediction_head.",
     )
+    predicts_iou: ClassVar[bool] = False
     mask_decoder: MedicalTokenDecoder  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(self, architecture: SamUnetArchitecture) -> None:

@@ -35,6 +35,9 @@ class Segmenter(nn.Module):
     is_automatic: ClassVar[bool] = False
     """Whether it answers every category by itself and takes no prompts."""
 
+    predicts_iou: ClassVar[bool] = False
+    """Whether it can offer several masks, and rates each by the IoU that it expects."""
+
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture

@@ -87,11 +87,16 @@ def prepare_segmenter(config: PretrainConfig, *, categories: tuple[str, ...]) ->
     _refuse_untaken_prompts(config, segmenter)
     uses_predicted_iou = config.objective.uses_predicted_iou
     descends_from_sam = isinstance(segmenter.architecture, SamArchitecture)
-    if uses_predicted_iou and not descends_from_sam:
+    if uses_predicted_iou and not segmenter.predicts_iou:
         raise ValueError(
             f"objective.kind=focal_dice_iou needs a model that predicts its IoU, which "
             f"{config.model.preset} does not. Choose objective.iou_weight=0 or "
             "objective.kind=dice_bce."
+        )
+    if config.candidates_in_last_pass and not segmenter.predicts_iou:
+        raise ValueError(
+            f"candidates_in_last_pass=true needs a model that can answer with several masks, which "
+            f"{config.model.preset} cannot. Leave it out."
         )
     base, from_base = None, frozenset[str]()
     if config.model.base is not None:

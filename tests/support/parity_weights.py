@@ -1,12 +1,17 @@
 """Weights and images that anyone can rebuild from names and seeds (see parity/README.md)."""
 
 import json
+import re
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+
+Value = TypeVar("Value")
 
 
 def weights_from_names(shapes: Path) -> dict[str, Tensor]:
@@ -41,3 +46,21 @@ def image_from_seed(seed: int, *, channels: int, size: int = 256) -> Tensor:
     return torch.nn.functional.interpolate(
         torch.from_numpy(small), (size, size), mode="bilinear", align_corners=False
     )
+
+
+def named_as_here(
+    published: Mapping[str, Value], names: Sequence[tuple[str, str]], *, unused: Sequence[str] = ()
+) -> dict[str, Value]:
+    """Return what a variant's `PUBLISHED_NAMES` make of a published state dict."""
+    found = {}
+    for name, value in published.items():
+        if not any(re.search(pattern, name) for pattern in unused):
+            for pattern, replacement in names:
+                name = re.sub(pattern, replacement, name)  # noqa: PLW2901 -- renamed step by step
+            found[name] = value
+    return found
+
+
+def published_shapes(shapes: Path) -> dict[str, tuple[int, ...]]:
+    """Return name and shape of every tensor of a published state dict."""
+    return {name: tuple(shape) for name, shape in json.loads(shapes.read_text()).items()}

@@ -15,7 +15,7 @@ from segment_anything.modeling import (
 )
 from torch import Tensor, nn
 
-from model import PRESETS, SamusArchitecture, Segmenter, build_segmenter
+from model import PRESETS, SamArchitecture, SamusArchitecture, Segmenter, build_segmenter
 from model.published_names import SAMUS_NAMES, translate_name
 
 
@@ -43,8 +43,8 @@ SMALL_VIT_B: dict[str, Any] = {
 """ViT-B's blocks, so that the names are the published ones, with few channels."""
 
 
-def small_sam(architecture: SamusArchitecture, **encoder_options: Any) -> Sam:
-    """Build `segment_anything`'s own SAM to the measures of a SAMUS preset.
+def small_sam(architecture: SamArchitecture, **encoder_options: Any) -> Sam:
+    """Build `segment_anything`'s own SAM to the measures of a preset.
 
     Args:
         architecture: Its `position_grid` becomes the grid of the SAM, as 64 is in the real ones.

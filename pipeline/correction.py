@@ -80,7 +80,7 @@ class Corrections:
             masks: What is to be found.
             draws: The numbers of all passes.
         """
-        logits = _best_candidate(prediction).float()
+        logits = prediction.best_candidate().low_resolution_logits.float()
         if number >= self._num_click_passes(draws):
             return dataclasses.replace(prompts, mask_logits=logits)
         logits = logits.detach()
@@ -117,12 +117,3 @@ class Corrections:
 
 
 ONE_CLICK_A_PASS = Corrections()
-
-
-def _best_candidate(prediction: MaskPrediction) -> Tensor:
-    """Return the logits, object 1 row column, of the mask that the model rates highest."""
-    logits, rating = prediction.low_resolution_logits, prediction.predicted_iou
-    if logits.shape[1] == 1 or rating is None:
-        return logits[:, :1]
-    best = rating.argmax(dim=1)
-    return logits[torch.arange(len(best), device=logits.device), best][:, None]

@@ -45,13 +45,13 @@ def photographs(*, side: int, count: int) -> Tensor:
     return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(2))
 
 
-def questions(kinds: str, *, side: int) -> list[dict[str, Tensor]]:
+def questions(kinds: str, *, side: int, patch_size: int) -> list[dict[str, Tensor]]:
     """Two questions about a first image and one about a second, in `segment_anything`'s terms."""
     unit = side / 64
     points = unit * torch.tensor([[[10.0, 30], [50, 5]], [[7, 8], [20, 60]], [[33, 2], [1, 1]]])
     labels = torch.tensor([[1, 0], [1, 1], [0, 1]])
     boxes = unit * torch.tensor([[4.0, 6, 40, 60], [0, 0, 63, 63], [30, 30, 50, 34]])
-    mask_side = side // 4
+    mask_side = 4 * side // patch_size
     masks = torch.linspace(-3, 3, 3 * mask_side**2).reshape(3, 1, mask_side, mask_side).sin()
     of_image = []
     for rows in (slice(0, 2), slice(2, 3)):
@@ -105,7 +105,7 @@ def test_images_and_prompts_of_a_batch_equal_segment_anything_one_by_one(
 ) -> None:
     theirs = their_sam("sam_tiny")
     ours = our_sam("sam_tiny", like=theirs)
-    images, of_image = photographs(side=64, count=2), questions(kinds, side=64)
+    images, of_image = photographs(side=64, count=2), questions(kinds, side=64, patch_size=8)
     expected_masks, expected_iou = their_answers(theirs, images, of_image, multimask=multimask)
     with torch.no_grad():
         found = ours(images, as_prompts(of_image), multimask)
@@ -124,7 +124,7 @@ def test_sam_vit_b_equals_segment_anything_at_1024_pixels() -> None:
         features = ours.encode(image)
         torch.testing.assert_close(features.embedding, embedding, rtol=1e-5, atol=1e-5)
         for kinds in KINDS:
-            question = questions(kinds, side=1024)[0]
+            question = questions(kinds, side=1024, patch_size=16)[0]
             sparse, dense = theirs.prompt_encoder(
                 points=(question["point_coords"], question["point_labels"])
                 if "points" in kinds

@@ -15,6 +15,7 @@ LAUNCHERS = Path(__file__).resolve().parent
 MODEL_NAME = "samus-quickstart"
 EXAMPLE = "example.png"
 RUN_NAME = "phantom_tiny"
+GENERATOR_RUN_NAME = "phantom_autosamus"
 
 _logger = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ def plan_steps(folder: Path) -> list[Step]:
     """Return the commands of the chain in order; each can be typed by hand as well."""
     corpus, runs, deployable = folder / "corpus", folder / "runs", folder / "deployable"
     run, tracking = runs / RUN_NAME, f"sqlite:///{runs / 'mlflow.db'}"
+    corpora = [f"data.train={corpus / 'train'}", f"data.validation={corpus / 'validation'}"]
+    launch = ["accelerate", "launch", f"--config_file={LAUNCHERS / 'accelerate' / 'one_cpu.yaml'}"]
     return [
         Step(
             title="shards",
@@ -64,13 +67,10 @@ def plan_steps(folder: Path) -> list[Step]:
         Step(
             title="pretraining",
             words=[
-                "accelerate",
-                "launch",
-                f"--config_file={LAUNCHERS / 'accelerate' / 'one_cpu.yaml'}",
+                *launch,
                 _script("pretrain.py"),
                 "preset=phantom_tiny",
-                f"data.train={corpus / 'train'}",
-                f"data.validation={corpus / 'validation'}",
+                *corpora,
                 f"run.root={runs}",
             ],
             proof=run / "checkpoints" / "BEST",
@@ -108,6 +108,18 @@ def plan_steps(folder: Path) -> list[Step]:
             ],
             proof=folder / "prediction" / "example_overlay.png",
             needs_example=True,
+        ),
+        Step(
+            title="prompt generator",
+            words=[
+                *launch,
+                _script("train_prompt_generator.py"),
+                "preset=phantom_autosamus",
+                f"parent={run}",
+                *corpora,
+                f"run.root={runs}",
+            ],
+            proof=runs / GENERATOR_RUN_NAME / "checkpoints" / "BEST",
         ),
     ]
 
@@ -181,9 +193,10 @@ def _show_where_things_lie(folder: Path) -> None:
         "report": run / "report" / "report.html",
         "overlay picture": folder / "prediction" / "example_overlay.png",
         "deployable": folder / "deployable",
+        "model by category": folder / "runs" / GENERATOR_RUN_NAME,
         "MLflow database": folder / "runs" / "mlflow.db",
     }
-    lines = [f"  {name:<16} {place}" for name, place in places.items()]
+    lines = [f"  {name:<17} {place}" for name, place in places.items()]
     mlflow = Path(sys.executable).with_name("mlflow")
     address = f"sqlite:///{folder / 'runs' / 'mlflow.db'}"
     command = f"{_shortest(mlflow)} server --backend-store-uri {address}"

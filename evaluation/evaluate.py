@@ -259,13 +259,11 @@ def _answers_by_category(
     answers: list[list[GivenAnswer]] = []
     for of_image, sample, asked in zip(given, samples, questions, strict=True):
         masks = _masks(of_image.logits, sample=sample, plan=plan)
-        presence = of_image.presence_logits
-        if presence is None:
-            presence = np.full(len(rows), np.nan)
+        presence = [math.nan] * len(rows)
+        if of_image.presence_logits is not None:
+            presence = of_image.presence_logits.tolist()
         places = [rows[question.category] for question in asked]
-        answers.append(
-            [GivenAnswer(mask=masks[at], presence_logit=float(presence[at])) for at in places]
-        )
+        answers.append([GivenAnswer(mask=masks[at], presence_logit=presence[at]) for at in places])
     return answers
 
 

@@ -16,6 +16,7 @@ from shards import BuildConfig, PhantomConfig, build_corpora
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LAUNCHER = REPOSITORY / "launchers" / "pretrain.py"
+GENERATOR_LAUNCHER = REPOSITORY / "launchers" / "train_prompt_generator.py"
 ACCELERATE = REPOSITORY / "launchers" / "accelerate"
 
 NANO_OPTIONS = (
@@ -84,13 +85,15 @@ def files_of(checkpoint: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in checkpoint.glob("*.safetensors")}
 
 
-def start_launcher(words: list[str], *, num_processes: int = 1) -> subprocess.Popen[str]:
-    """Start `launchers/pretrain.py`, alone or under `accelerate launch` on two gloo ranks."""
-    command = [sys.executable, str(LAUNCHER)]
+def start_launcher(
+    words: list[str], *, num_processes: int = 1, launcher: Path = LAUNCHER
+) -> subprocess.Popen[str]:
+    """Start a launcher that trains, alone or under `accelerate launch` on two gloo ranks."""
+    command = [sys.executable, str(launcher)]
     if num_processes > 1:
         config = ACCELERATE / "two_cpu_processes.yaml"
         command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
-        command += [str(LAUNCHER)]
+        command += [str(launcher)]
     return subprocess.Popen(
         [*command, *words],
         env=launcher_environment(),
@@ -112,9 +115,11 @@ def launcher_environment() -> dict[str, str]:
     }
 
 
-def run_launcher(words: list[str], *, num_processes: int = 1) -> tuple[int, str]:
-    """Run `launchers/pretrain.py` to its end; return exit code and everything it said."""
-    process = start_launcher(words, num_processes=num_processes)
+def run_launcher(
+    words: list[str], *, num_processes: int = 1, launcher: Path = LAUNCHER
+) -> tuple[int, str]:
+    """Run a launcher that trains to its end; return exit code and everything it said."""
+    process = start_launcher(words, num_processes=num_processes, launcher=launcher)
     try:
         output, _ = process.communicate(timeout=300)
     finally:

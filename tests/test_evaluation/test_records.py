@@ -54,9 +54,22 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
 def test_a_newer_format_is_refused(tmp_path):
     path = tmp_path / "records.parquet"
     write_records(path, [make_record()])
-    table = pq.read_table(path).replace_schema_metadata({"samuspretrain.records": "2"})
+    table = pq.read_table(path).replace_schema_metadata({"samuspretrain.records": "3"})
     pq.write_table(table, path)
     with pytest.raises(ValueError, match="newer samuspretrain"):
+        read_records(path)
+
+
+def test_a_table_of_format_1_says_nothing_about_presence(tmp_path):
+    path = tmp_path / "records.parquet"
+    write_records(path, [make_record(presence_logit=2.0)])
+    assert read_records(path)[0].presence_logit == 2.0
+    table = pq.read_table(path).drop_columns(["presence_logit"])
+    pq.write_table(table.replace_schema_metadata({"samuspretrain.records": "1"}), path)
+    (record,) = read_records(path)
+    assert math.isnan(record.presence_logit)
+    pq.write_table(table, path)
+    with pytest.raises(ValueError, match="missing columns: presence_logit"):
         read_records(path)
 
 

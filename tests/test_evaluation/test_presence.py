@@ -1,0 +1,78 @@
+"""Whether a model knows what is in an image is told within one source."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from evaluation import evaluate_corpus, summarise
+from evaluation.presence import rank_presence
+from evaluation.records import EvaluationRecord
+from evaluation.report_tables import tables_of
+from tests.support.disk_corpus import (
+    DISK,
+    RING,
+    AutomaticBrightnessPredictor,
+    disk_sample,
+    write_disk_corpus,
+)
+from tests.support.evaluation_records import make_record
+
+
+def row(number: int, logit: float, *, is_present: bool, source: str = "a") -> EvaluationRecord:
+    return make_record(
+        protocol="automatic",
+        source=source,
+        key=f"{source}__{number}",
+        presence_logit=logit,
+        reference_pixels=100 if is_present else 0,
+    )
+
+
+def test_the_area_counts_pairs_in_order_and_ties_by_half() -> None:
+    rows = [
+        row(0, 2.0, is_present=True),
+        row(1, 0.5, is_present=True),
+        row(2, 0.5, is_present=False),
+        row(3, -1.0, is_present=False),
+    ]
+    (ranking,) = rank_presence(rows).values()
+    assert (ranking.num_present, ranking.num_absent) == (2, 2)
+    assert ranking.auc == pytest.approx(3.5 / 4)
+
+
+def test_what_the_source_alone_gives_away_is_not_counted() -> None:
+    """Between sources the ranking would be perfect, within the one it is upside down."""
+    rows = [
+        *(row(number, 5.0, is_present=True, source="a") for number in range(5)),
+        row(0, -5.0, is_present=True, source="b"),
+        row(1, -4.0, is_present=False, source="b"),
+    ]
+    rankings = rank_presence(rows)
+    assert {name: one.auc for name, one in rankings.items()} == {"b / nodule": 0.0}
+
+
+def test_models_that_do_not_judge_presence_have_no_such_figures() -> None:
+    rows = [row(0, math.nan, is_present=True), row(1, math.nan, is_present=False)]
+    summary = summarise(rows)
+    assert summary.presence == {}
+    assert "presence_accuracy" not in summary.overall.metrics
+    assert not any("Presence" in table.caption for table in tables_of(summary))
+
+
+def test_judgements_go_from_the_model_to_rows_means_and_tables(tmp_path: Path) -> None:
+    samples = [disk_sample("with"), disk_sample("without", num_disks=0)]
+    corpus = write_disk_corpus(tmp_path, samples=samples, categories=(DISK, RING))
+    predictor = AutomaticBrightnessPredictor(categories=(RING, DISK), presence_logits=(-2.0, 1.0))
+    rows = evaluate_corpus(
+        predictor, corpus, protocol="automatic", model_name="a_model", progress=False
+    )
+    judged = {(one.key, one.category): one.presence_logit for one in rows}
+    assert judged == {
+        **{(sample.key, DISK): 1.0 for sample in samples},
+        **{(sample.key, RING): -2.0 for sample in samples},
+    }
+    summary = summarise(rows)
+    assert summary.scores()["presence_accuracy"] == pytest.approx(3 / 4)
+    assert {name: one.auc for name, one in summary.presence.items()} == {"disks / disk": 0.5}
+    assert "Presence" in tables_of(summary)[-1].caption

@@ -1,15 +1,13 @@
 """UltraSam: the released decoder, and an answer that it refines itself."""
 
 import dataclasses
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
-from model import Prompts, Segmenter, build_segmenter, freeze, load_weights
+from model import Prompts, Segmenter, build_segmenter, freeze
 from model.two_way_transformer import TwoWayTransformer
 from tests.support.parity_weights import weights_from_names
 
@@ -154,57 +152,3 @@ def test_more_objects_than_the_released_code_has_places_for_are_packed_flat(
         ).low_resolution_logits
     assert together.shape == (num_objects, 1, 32, 32)
     torch.testing.assert_close(together[-1:], alone, rtol=1e-4, atol=1e-5)
-
-
-TOWARDS_RELEASED: tuple[tuple[str, str], ...] = (
-    (r"^image_encoder\.positions\.table\.weight$", r"backbone.pos_embed"),
-    (r"^image_encoder\.patch_embed\.proj\.", r"backbone.patch_embed.projection."),
-    (r"^image_encoder\.neck\.", r"backbone.channel_reduction."),
-    (r"^image_encoder\.blocks\.(\d+)\.norm", r"backbone.layers.\1.ln"),
-    (r"^image_encoder\.blocks\.(\d+)\.mlp\.lin1\.", r"backbone.layers.\1.ffn.layers.0.0."),
-    (r"^image_encoder\.blocks\.(\d+)\.mlp\.lin2\.", r"backbone.layers.\1.ffn.layers.1."),
-    (r"^image_encoder\.blocks\.", r"backbone.layers."),
-    (r"\.attn\.relative_positions\.rows$", r".attn.rel_pos_h"),
-    (r"\.attn\.relative_positions\.columns$", r".attn.rel_pos_w"),
-    (r"^mask_decoder\.transformer\.norm_final_attn\.", r"decoder.post_norm."),
-    (r"^mask_decoder\.transformer\.", r"decoder."),
-    (r"^(decoder\.layers\.\d+\.mlp)\.lin1\.", r"\1.layers.0.0."),
-    (r"^(decoder\.layers\.\d+\.mlp)\.lin2\.", r"\1.layers.1."),
-    (r"^(decoder\..*)\.([qkv]_proj)\.weight$", r"\1.attn.\2_weight"),
-    (r"^(decoder\..*)\.q_proj\.bias$", r"\1.attn.in_proj_bias"),
-    (r"^(decoder\..*)\.out_proj\.", r"\1.attn.out_proj."),
-    (r"^mask_decoder\.", r"bbox_head."),
-)
-TABLE = (
-    "prompt_encoder.no_mask_embed.weight",
-    *(f"prompt_encoder.point_embeddings.{kind}.weight" for kind in range(4)),
-    "prompt_encoder.not_a_point_embed.weight",
-    "mask_decoder.mask_tokens.weight",
-    "mask_decoder.iou_token.weight",
-)
-
-
-def as_released(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return our weights as UltraSam's file has them, written from its description."""
-    table = torch.cat([state[name] for name in TABLE])
-    released = {"prompt_encoder.label_encoder.label_embedding.weight": table}
-    for name, tensor in state.items():
-        if name in TABLE or name.endswith(("k_proj.bias", "v_proj.bias")):
-            continue
-        parts = [tensor]
-        if name.endswith("q_proj.bias"):
-            parts += [state[name.replace("q_proj", other)] for other in ("k_proj", "v_proj")]
-        theirs = name
-        for pattern, replacement in TOWARDS_RELEASED:
-            theirs = re.sub(pattern, replacement, theirs)
-        released[theirs] = torch.cat(parts)
-    return released
-
-
-def test_the_released_layout_loads_backbone_prompt_table_and_decoder(segmenter: Segmenter) -> None:
-    released = as_released(segmenter.state_dict())
-    other = build_segmenter("ultrasam_tiny")
-    report = load_weights(other, {"state_dict": released})
-    assert (report.layout, report.resized, report.new, report.refused) == ("ultrasam", (), (), {})
-    for name, value in segmenter.state_dict().items():
-        assert torch.equal(other.state_dict()[name], value), name

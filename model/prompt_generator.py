@@ -118,9 +118,9 @@ class ExchangeLayer(nn.Module):
 class QuietAttention(nn.Module):
     """Attention with normed inputs whose weights sum to less than one.
 
-    One is added to the sum of exponentials after the largest is made 1, as released
-    (`softmax_one`): the softmax divided by one plus its largest weight. Then a query that finds
-    nothing special takes in less, down to a half where one key has all the weight.
+    As released (`softmax_one`), one is added to the sum of exponentials after the largest of them
+    is made 1: the softmax divided by one plus its largest weight. So the weights sum to a half where
+    one key has them all, and to nearly one where many keys weigh alike.
     """
 
     def __init__(self, architecture: AutosamusArchitecture) -> None:

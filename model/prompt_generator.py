@@ -119,8 +119,8 @@ class QuietAttention(nn.Module):
     """Attention with normed inputs whose weights sum to less than one.
 
     As released (`softmax_one`), one is added to the sum of exponentials after the largest of them
-    is made 1: the softmax divided by one plus its largest weight. So the weights sum to a half where
-    one key has them all, and to nearly one where many keys weigh alike.
+    is made 1: the softmax divided by one plus its largest weight. So the weights sum to a half
+    where one key has them all, and to nearly one where many keys weigh alike.
     """
 
     def __init__(self, architecture: AutosamusArchitecture) -> None:

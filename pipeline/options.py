@@ -64,7 +64,9 @@ def describe_options(schema: type[Any], *, prefix: str = "") -> Iterator[Option]
     """Yield every option of `schema`, sections unfolded, in the order of the source."""
     texts = {
         parameter.arg_name: (parameter.description or "").strip()
-        for parameter in docstring_parser.parse_from_object(schema).params
+        for one in reversed(schema.__mro__)
+        if dataclasses.is_dataclass(one)  # its own fields alone stand in its source
+        for parameter in docstring_parser.parse_from_object(one).params
     }
     hints = typing.get_type_hints(schema)
     for field in dataclasses.fields(schema):

@@ -1,11 +1,9 @@
 """What holds for every preset. Adding a preset adds no code here."""
 
 import dataclasses
-from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
 
 from model import (
     PRESETS,
@@ -18,63 +16,29 @@ from model import (
     freeze,
 )
 from model.prompt_encoder import PromptEncoder
+from model.sam import SamSegmenter
+from tests.support.preset_contract import (
+    AUTOMATIC,
+    FULL_SIZE,
+    PROMPTED,
+    TINY,
+    batches_for,
+    built,
+    images_for,
+    only_row,
+    prompts_for,
+    usual_prompts,
+)
 
-TINY = sorted(name for name in PRESETS if name.endswith("_tiny"))
-PROMPTED = [name for name in TINY if PRESETS[name].__class__.__name__ != "UnetArchitecture"]
-FULL_SIZE = sorted(name for name in PRESETS if not name.endswith("_tiny"))
-
-
-def built(name: str) -> Segmenter:
-    torch.manual_seed(0)
-    return build_segmenter(name)
-
-
-def images_for(segmenter: Segmenter, *, num_images: int) -> Tensor:
-    side = segmenter.architecture.input_size
-    return torch.rand(num_images, 1, side, side, generator=torch.Generator().manual_seed(1))
-
-
-def clicks(side: int) -> Prompts:
-    return Prompts(
-        image_index=torch.tensor([1, 0, 1]),
-        points=torch.tensor(
-            [[[5.0, 9.0], [0, 0]], [[20.0, 3.0], [30.0, 8.0]], [[side - 1.0, 4.0], [0, 0]]]
-        ),
-        point_labels=torch.tensor([[1, -1], [1, 0], [1, -1]]),
-    )
+KINDS_OF_BATCHES = [
+    (name, kind) for name in PROMPTED for kind in batches_for(name) if kind != "no object"
+]
+SAM_AND_PLUGS = [name for name in TINY if isinstance(PRESETS[name], SamArchitecture)]
 
 
-def boxes(side: int) -> Prompts:
-    return Prompts(
-        image_index=torch.tensor([0, 1, 1]),
-        boxes=torch.tensor([[2.0, 3, 20, 30], [0, 0, side - 1, side - 1], [9, 9, 12, 30]]),
-    )
-
-
-def mixed(side: int) -> Prompts:
-    return Prompts(
-        image_index=torch.tensor([0, 1, 0]),
-        points=torch.tensor(
-            [[[2.0, 3], [20, 30]], [[7.0, 7], [0, 0]], [[9.0, 9], [0, side - 1.0]]]
-        ),
-        point_labels=torch.tensor([[2, 3], [1, -1], [1, 0]]),
-    )
-
-
-def nothing(side: int) -> Prompts:
-    return Prompts(
-        image_index=torch.zeros(0, dtype=torch.long),
-        points=torch.zeros(0, 2, 2),
-        point_labels=torch.zeros(0, 2, dtype=torch.long),
-    )
-
-
-BATCHES: dict[str, Callable[[int], Prompts]] = {
-    "clicks": clicks,
-    "boxes": boxes,
-    "mixed": mixed,
-    "no object": nothing,
-}
+def test_every_family_has_a_preset_for_tests() -> None:
+    families = {type(PRESETS[name]) for name in FULL_SIZE}
+    assert families == {type(PRESETS[name]) for name in TINY}
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -82,52 +46,22 @@ BATCHES: dict[str, Callable[[int], Prompts]] = {
 def test_output_is_finite_and_of_the_declared_shape(name: str, num_channels: int) -> None:
     segmenter = built(name).eval()
     images = images_for(segmenter, num_images=2).expand(-1, num_channels, -1, -1)
-    prompts = None if segmenter.is_automatic else clicks(images.shape[-1])
+    prompts = usual_prompts(name, segmenter)
     with torch.no_grad():
         answer = segmenter(images, prompts)
     num_rows = 2 * len(segmenter.categories) if prompts is None else prompts.num_prompts
     assert answer.low_resolution_logits.shape[:2] == (num_rows, 1)
     assert answer.low_resolution_logits.isfinite().all()
+    for scores in (answer.predicted_iou, answer.presence_logits):
+        assert scores is None or (scores.shape[0] == num_rows and scores.isfinite().all())
 
 
-@pytest.mark.parametrize("name", PROMPTED)
-@pytest.mark.parametrize("kind", BATCHES)
-@pytest.mark.parametrize("has_base", [False, True])
-@pytest.mark.parametrize("num_passes", [1, 2])
-def test_every_trainable_gets_a_gradient_in_every_kind_of_batch(
-    name: str, kind: str, has_base: bool, num_passes: int
-) -> None:
-    segmenter = built(name).train()
-    freeze(segmenter, has_base=has_base)
-    images = images_for(segmenter, num_images=2)
-    prompts = BATCHES[kind](images.shape[-1])
-    features = segmenter.encode(images)
-    answer = segmenter.decode(features, prompts)
-    loss = answer.low_resolution_logits.square().sum()
-    if num_passes == 2:
-        refined = dataclasses.replace(prompts, mask_logits=answer.low_resolution_logits.detach())
-        loss = loss + segmenter.decode(features, refined).low_resolution_logits.square().sum()
-    loss.backward()
-    without = [n for n, p in segmenter.named_parameters() if p.requires_grad and p.grad is None]
-    assert without == []
-    assert all(p.grad.isfinite().all() for p in segmenter.parameters() if p.grad is not None)
-
-
-@pytest.mark.parametrize("name", [name for name in TINY if name not in PROMPTED])
-def test_every_weight_of_an_automatic_model_gets_a_gradient(name: str) -> None:
-    segmenter = built(name).train()
-    freeze(segmenter, has_base=False)
-    answer = segmenter(images_for(segmenter, num_images=2))
-    answer.low_resolution_logits.square().sum().backward()
-    assert [n for n, p in segmenter.named_parameters() if p.grad is None] == []
-
-
-@pytest.mark.parametrize("name", PROMPTED)
-@pytest.mark.parametrize("kind", ["clicks", "boxes", "mixed"])
+@pytest.mark.parametrize(("name", "kind"), KINDS_OF_BATCHES)
 def test_a_prompt_gives_the_same_mask_alone_and_in_a_batch(name: str, kind: str) -> None:
     segmenter = built(name).eval()
     images = images_for(segmenter, num_images=2)
-    prompts = BATCHES[kind](images.shape[-1])
+    prompts = prompts_for(segmenter, kind=kind)
+    assert prompts is not None
     with torch.no_grad():
         together = segmenter(images, prompts).low_resolution_logits
         for row in range(prompts.num_prompts):
@@ -137,19 +71,15 @@ def test_a_prompt_gives_the_same_mask_alone_and_in_a_batch(name: str, kind: str)
             )
 
 
-def only_row(prompts: Prompts, row: int) -> Prompts:
-    """Return one prompt without its empty slots, about the only image."""
-    points, labels = None, None
-    if prompts.points is not None and prompts.point_labels is not None:
-        present = prompts.point_labels[row] != -1
-        points = prompts.points[row][present][None]
-        labels = prompts.point_labels[row][present][None]
-    return Prompts(
-        image_index=torch.tensor([0]),
-        points=points,
-        point_labels=labels,
-        boxes=None if prompts.boxes is None else prompts.boxes[row][None],
-    )
+@pytest.mark.parametrize("name", AUTOMATIC)
+def test_an_image_gives_the_same_answers_alone_and_in_a_batch(name: str) -> None:
+    segmenter = built(name).eval()
+    images = images_for(segmenter, num_images=3)
+    with torch.no_grad():
+        together = segmenter(images).low_resolution_logits.unflatten(0, (3, -1))
+        for place in range(3):
+            alone = segmenter(images[place][None]).low_resolution_logits
+            torch.testing.assert_close(alone, together[place], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -158,7 +88,7 @@ def test_weights_survive_a_round_trip_through_description_and_state(name: str) -
     copy = build_from_architecture(architecture_to_dict(segmenter, preset=name)).eval()
     copy.load_state_dict(segmenter.state_dict())
     images = images_for(segmenter, num_images=2)
-    prompts = None if segmenter.is_automatic else clicks(images.shape[-1])
+    prompts = usual_prompts(name, segmenter)
     with torch.no_grad():
         first, second = segmenter(images, prompts), copy(images, prompts)
     assert copy.architecture == segmenter.architecture
@@ -184,30 +114,29 @@ def test_a_prompt_is_read_as_x_then_y_in_framed_pixels(name: str) -> None:
     torch.testing.assert_close(token, grid[row, column])
 
 
-@pytest.mark.parametrize("name", PROMPTED)
-def test_activation_checkpointing_changes_no_gradient(name: str) -> None:
-    gradients = []
-    for enabled in (False, True):
-        segmenter = built(name).train()
-        segmenter.set_activation_checkpointing(enabled)
-        images = images_for(segmenter, num_images=2)
-        segmenter(images, clicks(images.shape[-1])).low_resolution_logits.sum().backward()
-        gradients.append([p.grad for p in segmenter.parameters() if p.grad is not None])
-    assert len(gradients[0]) > 50
-    for plain, checkpointed in zip(*gradients, strict=True):
-        torch.testing.assert_close(plain, checkpointed)
-
-
-@pytest.mark.parametrize("name", TINY)
-def test_bfloat16_autocast_stays_near_float32(name: str) -> None:
-    segmenter = built(name).eval()
-    images = images_for(segmenter, num_images=2)
-    prompts = None if segmenter.is_automatic else clicks(images.shape[-1])
+@pytest.mark.parametrize("name", SAM_AND_PLUGS)
+def test_with_plugs_of_zeros_the_encoder_is_sams(name: str) -> None:
+    variant = built(name).eval()
+    assert isinstance(variant, SamSegmenter)
+    sam = plain_sam_of(variant)
+    ours, theirs = variant.image_encoder, sam.image_encoder
+    names_of_sam = set(dict(theirs.named_parameters()))
+    # A plug for the positions replaces SAM's table and adds nothing to it: both get the same.
+    theirs.positions = ours.positions
     with torch.no_grad():
-        exact = segmenter(images, prompts).low_resolution_logits
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            rounded = segmenter(images, prompts).low_resolution_logits.float()
-    assert (exact - rounded).abs().max() < 0.1 * exact.std()
+        for path, weight in ours.named_parameters():
+            if path not in names_of_sam and not path.startswith("positions."):
+                weight.zero_()
+        theirs.load_state_dict(ours.state_dict(), strict=False)
+        images = images_for(variant, num_images=2)
+        torch.testing.assert_close(variant.encode(images).embedding, sam.encode(images).embedding)
+
+
+def plain_sam_of(variant: SamSegmenter) -> SamSegmenter:
+    """Return SAM with what a variant's architecture has of SAM's."""
+    names = [field.name for field in dataclasses.fields(SamArchitecture)]
+    values = {name: getattr(variant.architecture, name) for name in names}
+    return SamSegmenter(SamArchitecture(**values)).eval()
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -222,8 +151,65 @@ def test_images_that_were_not_framed_are_refused(name: str) -> None:
         segmenter.encode(torch.zeros(1, 2, side, side))
 
 
+@pytest.mark.parametrize("name", PROMPTED)
+def test_a_prompted_model_says_what_it_wants_to_be_asked(name: str) -> None:
+    segmenter = built(name).eval()
+    with pytest.raises(ValueError, match="answers prompts, and got none: give"):
+        segmenter(images_for(segmenter, num_images=1))
+
+
+@pytest.mark.parametrize("name", PROMPTED)
+def test_a_prompt_outside_of_the_image_is_refused(name: str) -> None:
+    segmenter = built(name).eval()
+    side = float(segmenter.architecture.input_size)
+    box = Prompts(image_index=torch.tensor([0]), boxes=torch.tensor([[2.0, 3.0, 2 * side, 30.0]]))
+    with pytest.raises(ValueError, match="outside of the framed image"):
+        segmenter(images_for(segmenter, num_images=1), box)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in PROMPTED if {"points", "boxes"} - set(PRESETS[name].prompt_kinds)]
+)
+def test_a_kind_of_prompt_that_a_model_does_not_take_is_refused(name: str) -> None:
+    segmenter = built(name).eval()
+    kind = "clicks" if "points" not in segmenter.prompt_kinds else "boxes"
+    with pytest.raises(ValueError, match="as prompts, and got"):
+        segmenter(images_for(segmenter, num_images=2), prompts_for(segmenter, kind=kind))
+
+
+@pytest.mark.parametrize("name", AUTOMATIC)
+def test_an_automatic_model_refuses_prompts(name: str) -> None:
+    segmenter = built(name).eval()
+    prompt = Prompts(image_index=torch.tensor([0]), boxes=torch.tensor([[2.0, 3.0, 20.0, 30.0]]))
+    with pytest.raises(ValueError, match="by itself"):
+        segmenter(images_for(segmenter, num_images=1), prompt)
+
+
 @pytest.mark.parametrize("name", FULL_SIZE)
-def test_full_size_presets_can_be_built_without_memory(name: str) -> None:
+def test_full_size_presets_answer_in_the_declared_shape_without_memory(name: str) -> None:
+    segmenter = on_meta(name)
+    architecture = segmenter.architecture
+    side = architecture.input_size
+    prompts = None if segmenter.is_automatic else one_box()
     with torch.device("meta"):
-        report = freeze(build_segmenter(name), has_base=True)
+        answer = segmenter(torch.zeros(1, 1, side, side), prompts)
+    cells = 4 * architecture.grid_size if isinstance(architecture, SamArchitecture) else side
+    assert answer.low_resolution_logits.shape == (1, 1, cells, cells)
+
+
+@pytest.mark.parametrize("name", FULL_SIZE)
+def test_full_size_presets_train_no_more_than_they_have(name: str) -> None:
+    report = freeze(on_meta(name), has_base=True)
     assert 0 < report.num_trainable <= report.num_parameters
+
+
+def on_meta(name: str) -> Segmenter:
+    with torch.device("meta"):
+        return build_segmenter(name).eval()
+
+
+def one_box() -> Prompts:
+    return Prompts(
+        image_index=torch.zeros(1, dtype=torch.long, device="meta"),
+        boxes=torch.zeros(1, 4, device="meta"),
+    )

@@ -1,0 +1,85 @@
+"""Every preset as other programs run it: compiled, and as ONNX graphs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from evaluation.onnx_export import export_graphs
+from model import Prompts
+from tests.support.nano_run import REPOSITORY, launcher_environment
+from tests.support.preset_contract import PROMPTED, TINY, built, images_for
+
+COMPILED = """
+import sys
+import torch
+from tests.support.preset_contract import built, images_for, usual_prompts
+
+name = sys.argv[1]
+segmenter = built(name).eval()
+images = images_for(segmenter, num_images=2)
+prompts = usual_prompts(name, segmenter)
+with torch.no_grad():
+    plain = segmenter(images, prompts).low_resolution_logits
+    compiled = torch.compile(segmenter, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(
+        compiled(images, prompts).low_resolution_logits, plain, rtol=1e-4, atol=1e-5
+    )
+"""
+"""Run in a process without the type-checking hook, which would break the graph."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TINY)
+def test_a_compiled_model_gives_the_same_masks(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED, name],
+        cwd=REPOSITORY,
+        env=launcher_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROMPTED)
+def test_exported_graphs_give_the_same_masks(name: str, tmp_path: Path) -> None:
+    import onnxruntime  # noqa: PLC0415
+
+    segmenter = built(name).eval()
+    graphs = export_graphs(segmenter, tmp_path)
+    encoder, decoder = (
+        onnxruntime.InferenceSession(tmp_path / graph) for graph in (graphs.encoder, graphs.decoder)
+    )
+    images = images_for(segmenter, num_images=3).expand(-1, 3, -1, -1)
+    prompts = two_boxes()
+    with torch.no_grad():
+        expected = segmenter(images, prompts).low_resolution_logits[:, 0].numpy()
+    names = [output.name for output in encoder.get_outputs()]
+    features = dict(zip(names, encoder.run(None, {"images": images.numpy()}), strict=True))
+    assert prompts.points is not None
+    assert prompts.point_labels is not None
+    (found,) = decoder.run(
+        None,
+        {
+            **features,
+            "image_index": prompts.image_index.numpy(),
+            "points": prompts.points.numpy(),
+            "point_labels": prompts.point_labels.numpy(),
+        },
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def two_boxes() -> Prompts:
+    """Return boxes as points, which every prompted model takes that takes boxes at all."""
+    return Prompts(
+        image_index=torch.tensor([2, 0]),
+        points=torch.tensor([[[2.0, 3.0], [20.0, 30.0]], [[9.0, 9.0], [12.0, 30.0]]]),
+        point_labels=torch.tensor([[2, 3], [2, 3]]),
+    )

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     )
     from .conversion_config import ConversionConfig
     from .encoder_export import load_feature_extractor, write_encoder
-    from .feature_extractor import FeatureExtractor, feature_extractor
+    from .encoder_features import FeatureExtractor, feature_extractor
     from .flattened_checkpoint import write_flattened
     from .framing import Framing
     from .freezing import FreezingReport, freeze
@@ -62,7 +62,7 @@ _MODULE_OF_NAME = {
     "COMPLETE": "checkpoint_folder",
     "Conversion": "weights_conversion",
     "ConversionConfig": "conversion_config",
-    "FeatureExtractor": "feature_extractor",
+    "FeatureExtractor": "encoder_features",
     "Framing": "framing",
     "FreezingReport": "freezing",
     "ImageFeatures": "prompts",
@@ -86,7 +86,7 @@ _MODULE_OF_NAME = {
     "build_segmenter": "building",
     "convert_weights": "weights_conversion",
     "error_clicks": "prompt_simulation",
-    "feature_extractor": "feature_extractor",
+    "feature_extractor": "encoder_features",
     "find_checkpoint": "checkpoint_folder",
     "freeze": "freezing",
     "load_feature_extractor": "encoder_export",

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from .building import architecture_to_dict, build_from_architecture
 from .checkpoint_folder import read_json
 from .checkpoint_reading import load_segmenter
-from .feature_extractor import FeatureExtractor, feature_extractor
+from .encoder_features import FeatureExtractor, feature_extractor
 from .segmenter import Segmenter
 from .tensor_file import read_tensors
 

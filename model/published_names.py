@@ -143,13 +143,13 @@ _NUM_LABELS = sum(num_rows for _, num_rows in _LABELS)
 
 
 def split_ultrasam(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Cut what UltraSam's file joins: the biases of three projections, and eleven embeddings."""
+    """Cut what UltraSam's file joins: three projections, and eleven embeddings."""
     parts: dict[str, Tensor] = {}
     for name, value in tensors.items():
-        if name.endswith(".attn.in_proj_bias"):
-            stem = name.removesuffix(".attn.in_proj_bias")
+        if ".attn.in_proj_" in name:
+            stem, kind = name.split(".attn.in_proj_")
             for axis, part in zip("qkv", value.chunk(3), strict=True):
-                parts[f"{stem}.{axis}_proj.bias"] = part
+                parts[f"{stem}.{axis}_proj.{kind}"] = part
         elif name.endswith("label_embedding.weight") and value.shape[0] == _NUM_LABELS:
             sizes = [size for _, size in _LABELS]
             parts |= dict(zip([label for label, _ in _LABELS], value.split(sizes), strict=True))

@@ -1,7 +1,11 @@
 """Files of weights that are cut short, empty, something else or hostile: each says what it is."""
 
 import argparse
+import collections
+import logging
+import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,8 @@ import torch
 from safetensors.torch import save_file
 
 from model import build_segmenter, load_weights
+from model.inert_unpickling import Inert
+from model.tensor_file import read_tensors
 from tests.support.small_sam import SAMUS_TINY, small_sam
 
 
@@ -34,8 +40,46 @@ class TouchesFile:
         return (Path.touch, (self.path,))
 
 
+class RunsCommand:
+    """Starts a program as soon as it is unpickled."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self):
+        return (os.system, (self.command,))
+
+
+class Settings(dict[str, object]):
+    """A dict of another library."""
+
+
+class History:
+    """What training frameworks leave in their files: arrays, functions, containers, settings."""
+
+    def __init__(self) -> None:
+        self.losses = torch.ones(2).numpy()
+        self.readers = {"max": Path.exists}
+        self.recent = collections.deque([1, 2])
+        self.counts = collections.defaultdict(list, {"step": [1]})
+        self.seen = {1, 2}
+        self.settings = Settings(rate=1)
+
+
+def with_pickle(source: Path, path: Path, content: bytes, *, extra: str | None = None) -> None:
+    """Copy a file of torch with another pickle in it, and perhaps one more member."""
+    with zipfile.ZipFile(source) as whole, zipfile.ZipFile(path, "w") as changed:
+        for member in whole.namelist():
+            is_pickle = member.endswith("data.pkl")
+            changed.writestr(member, content if is_pickle else whole.read(member))
+        if extra is not None:
+            changed.writestr(whole.namelist()[0].split("/")[0] + "/" + extra, b"")
+
+
 @pytest.mark.parametrize("form", ["torch", "wrapped", "old torch", "bare pickle"])
-def test_a_pickle_with_code_is_refused_and_its_code_does_not_run(form, tmp_path, sam_weights):
+def test_a_pickle_with_code_among_the_weights_is_refused_and_its_code_does_not_run(
+    form, tmp_path, sam_weights
+):
     target, path = tmp_path / "ran", tmp_path / "evil.pth"
     content = {**sam_weights, "payload": TouchesFile(target)}
     if form == "bare pickle":
@@ -44,17 +88,72 @@ def test_a_pickle_with_code_is_refused_and_its_code_does_not_run(form, tmp_path,
         torch.save({"model": content, "epoch": 1}, path)
     else:
         torch.save(content, path, _use_new_zipfile_serialization=form == "torch")
-    with pytest.raises(ValueError, match=r"evil\.pth: (holds more than tensors|not a file of)"):
+    with pytest.raises(ValueError, match=r"evil\.pth: (holds more than|expected a dict of)"):
         load_weights(build_segmenter("samus_tiny"), path)
     assert not target.exists()
     pickle.loads(pickle.dumps(TouchesFile(target)))  # what the payload would have done
     assert target.exists()
 
 
-def test_a_file_with_harmless_objects_says_which_one_stands_in_the_way(tmp_path):
+def test_beside_the_weights_other_libraries_objects_are_inert_and_no_code_runs(
+    tmp_path, sam_weights, caplog
+):
+    target, path = tmp_path / "ran", tmp_path / "with_objects.pth"
+    linear = torch.nn.Linear(2, 2)
+    content = {
+        "state_dict": sam_weights,
+        "meta": {"hook": RunsCommand(f"touch {target}"), "history": History()},
+        "optimizer": torch.optim.Adam(linear.parameters()),
+        "args": argparse.Namespace(lr=1),
+    }
+    torch.save(content, path)
+    with caplog.at_level(logging.INFO):
+        found = read_tensors(path)
+    assert not target.exists()
+    assert found.keys() == sam_weights.keys()
+    assert all(value.equal(sam_weights[name]) for name, value in found.items())
+    assert "nothing was made of" in caplog.text
+    assert all(name in caplog.text for name in ("posix.system", "argparse.Namespace", "Adam"))
+    pickle.loads(pickle.dumps(content["meta"]["hook"]))  # what the hook would have done
+    assert target.exists()
+
+
+def test_parameters_come_back_as_plain_tensors(tmp_path):
+    path = tmp_path / "parameters.pth"
+    weight = torch.nn.Parameter(torch.ones(2, dtype=torch.float16))
+    torch.save({"state_dict": {"a": weight}, "args": argparse.Namespace()}, path)
+    found = read_tensors(path)["a"]
+    assert (found.dtype, found.requires_grad) == (torch.float16, False)
+
+
+def test_a_stand_in_takes_whatever_a_pickle_does_to_it():
+    inert = Inert("any", 1)
+    inert.append(1)
+    inert.add(2)
+    inert["key"] = 3
+    inert.__setstate__({"lost": 4})
+    assert vars(inert) == {}
+
+
+def test_a_pickle_cannot_change_how_tensors_are_rebuilt(tmp_path, sam_file):
+    path = tmp_path / "changes.pth"
+    with_pickle(sam_file, path, b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}b.")
+    with pytest.raises(ValueError, match=r"changes\.pth: not a file of tensors"):
+        read_tensors(path)
+
+
+def test_a_program_of_torchscript_is_not_started(tmp_path, sam_file):
+    path = tmp_path / "program.pth"
+    with_pickle(sam_file, path, pickle.dumps({}, protocol=2), extra="constants.pkl")
+    with pytest.raises(ValueError, match=r"program\.pth: cannot be read as a PyTorch file"):
+        read_tensors(path)
+
+
+def test_an_old_file_with_objects_says_which_one_stands_in_the_way(tmp_path):
     path = tmp_path / "with_args.pth"
-    torch.save({"model": {"a": torch.ones(2)}, "args": argparse.Namespace(lr=1)}, path)
-    with pytest.raises(ValueError, match=r"names 'argparse\.Namespace'.*Get a file of tensors"):
+    content = {"model": {"a": torch.ones(2)}, "args": argparse.Namespace(lr=1)}
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(ValueError, match=r"names 'argparse\.Namespace'.*Save the state dict"):
         load_weights(build_segmenter("samus_tiny"), path)
 
 

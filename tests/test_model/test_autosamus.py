@@ -1,6 +1,7 @@
 """AutoSAMUS is the released one for one category, and tells several categories apart."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ CATEGORIES = ("cyst", "bone", "nodule")
 SAMUS_TRAINABLES = 39_653_120
 
 
-def built(**options: object) -> Segmenter:
+def built(**options: Any) -> Segmenter:
     torch.manual_seed(0)
     return build_segmenter("autosamus_tiny", **{"categories": CATEGORIES, **options})
 
@@ -148,7 +149,7 @@ def test_prompts_and_candidates_are_refused() -> None:
 
 
 @pytest.mark.parametrize("options", [{"categories": ("a", "a")}, {"num_emitted_tokens": 9}])
-def test_impossible_options_are_refused(options: dict[str, object]) -> None:
+def test_impossible_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         built(**options)
 

@@ -31,11 +31,13 @@ _FORWARD = (
     _aten._scaled_dot_product_efficient_attention,
     _aten._scaled_dot_product_flash_attention,
     _aten._scaled_dot_product_cudnn_attention,
+    _aten._scaled_dot_product_flash_attention_for_cpu,
 )
 _BACKWARD = (
     _aten._scaled_dot_product_efficient_attention_backward,
     _aten._scaled_dot_product_flash_attention_backward,
     _aten._scaled_dot_product_cudnn_attention_backward,
+    _aten._scaled_dot_product_flash_attention_for_cpu_backward,
 )
 
 

@@ -10,6 +10,9 @@ from torch import nn
 
 from benchmarks import forward
 from benchmarks.agreement import refuse_disagreement
+from benchmarks.models import ModelCost, phase_cost, print_costs
+from model import build_segmenter
+from pipeline.utilisation import attention_flops, flop_counter
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -87,3 +90,54 @@ def test_rounding_is_no_disagreement_and_anything_else_is(change):
     refuse_disagreement("logits", ours=near, published=published, precision="float32")
     with pytest.raises(ValueError, match="logits: ours differs"):
         refuse_disagreement("logits", ours=near + change, published=published, precision="float32")
+
+
+def test_attention_on_a_cpu_counts_by_the_width_of_a_head():
+    queries = torch.rand(3, 2, 49, 24 + 14)
+    with torch.no_grad(), flop_counter(build_segmenter("sam_tiny", width=48, num_heads=2)) as found:
+        nn.functional.scaled_dot_product_attention(queries, queries, queries)
+    assert found.get_total_flops() == attention_flops(queries.shape, queries.shape, head_width=24)
+
+
+def test_a_model_that_does_not_fit_into_memory_is_a_dash_in_the_table(capsys):
+    cost = ModelCost(
+        preset="sam_vit_h",
+        input_size=1024,
+        num_parameters=641_090_608,
+        num_trainable=7,
+        phases={"forward": None, "step": None},
+    )
+    print_costs(iter([cost]))
+    lines = capsys.readouterr().out.splitlines()
+    row = next(line for line in lines if line.startswith("| sam_vit_h"))
+    assert [cell.strip() for cell in row.strip("|").split("|")][1:] == [
+        "1024",
+        "641,090,608",
+        "7",
+        *"------",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["autosamus_tiny", "medsam_tiny", "unet_tiny"])
+def test_a_training_step_costs_more_arithmetic_than_a_forward_pass(preset):
+    forward_pass, step = (phase_cost(preset, phase, 1) for phase in ("forward", "step"))
+    assert forward_pass is not None
+    assert step is not None
+    assert 1.5 * forward_pass.gigaflops < step.gigaflops < 4 * forward_pass.gigaflops
+    assert min(forward_pass.seconds, step.seconds, forward_pass.peak_gibibytes) > 0
+
+
+@pytest.mark.slow
+def test_the_costs_of_models_are_a_table_in_markdown():
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.models", "1", "sam_tiny", "unet_tiny"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith("|")]
+    assert [row.strip("|").split("|")[0].strip() for row in rows[2:]] == ["sam_tiny", "unet_tiny"]
+    assert all("-" not in row for row in rows[2:])

@@ -7,16 +7,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .config import BranchNorm
 from .normalization import LayerNorm2d
 
 
 class ConvolutionStage(nn.Module):
-    """A 3 x 3 convolution, layer norm and GELU."""
+    """A 3 x 3 convolution, a norm and GELU."""
 
-    def __init__(self, *, in_channels: int, out_channels: int) -> None:
+    def __init__(
+        self, *, in_channels: int, out_channels: int, normalisation: BranchNorm = "layer"
+    ) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
-        self.norm = LayerNorm2d(out_channels)
+        # Groups of one channel are instance norm, which itself refuses an empty batch.
+        is_layer = normalisation == "layer"
+        self.norm = (
+            LayerNorm2d(out_channels) if is_layer else nn.GroupNorm(out_channels, out_channels)
+        )
         self.activation = nn.GELU()
 
     def forward(
@@ -29,12 +36,14 @@ class ConvolutionStage(nn.Module):
 class CnnBranch(nn.Module):
     """Convolutions that halve the image until it lies on the token grid."""
 
-    def __init__(self, *, channels: Sequence[int], width: int) -> None:
+    def __init__(
+        self, *, channels: Sequence[int], width: int, normalisation: BranchNorm = "layer"
+    ) -> None:
         """Set up one stage per entry of `channels` and a last one of `width` channels."""
         super().__init__()
         widths = [3, *channels, width]
         self.stages = nn.ModuleList(
-            ConvolutionStage(in_channels=before, out_channels=after)
+            ConvolutionStage(in_channels=before, out_channels=after, normalisation=normalisation)
             for before, after in pairwise(widths)
         )
         self.halve = nn.MaxPool2d(2)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import ClassVar, Literal
 
 Fit = Literal["squash", "letterbox"]
+BranchNorm = Literal["layer", "instance"]
 
 PROMPT_KINDS = frozenset({"points", "boxes", "masks"})
 
@@ -139,6 +140,10 @@ class SamusArchitecture(SamArchitecture):
     branch_channels: tuple[int, ...] = (64, 128, 256)
     """Channels of the convolutional branch before each halving; the last stage has `width`."""
 
+    branch_normalisation: BranchNorm = "layer"
+    """What the branch normalises: the channels of each pixel, as published, or each channel over
+    the image. The first makes a dark region look like a bright one of the same texture."""
+
     adapter_ratio: float = 0.25
     """Hidden channels of an adapter, as a multiple of `width`."""
 
@@ -152,6 +157,16 @@ class SamusArchitecture(SamArchitecture):
                 f"branch_channels {self.branch_channels} halve the image "
                 f"{len(self.branch_channels)} times, but patch_stride is "
                 f"{self.patch_stride}: give log2(patch_stride) entries."
+            )
+        if self.branch_normalisation not in ("layer", "instance"):
+            raise ValueError(
+                f"model.branch_normalisation is {self.branch_normalisation!r}; expected layer or "
+                "instance."
+            )
+        if self.has_detail_skip and self.grid_size % 4:
+            raise ValueError(
+                f"model.has_detail_skip halves the token grid twice, but its side is "
+                f"{self.grid_size}; give model.input_size as a multiple of {4 * self.patch_stride}."
             )
         if self.has_detail_skip and len(self.branch_channels) < 2:
             raise ValueError(

@@ -20,9 +20,12 @@ from torch.nn import functional
 from .prompt_maps import NUM_PROMPT_MAPS, prompt_maps
 from .prompts import Prompts
 
+NUM_HALVINGS = 2
+"""Of the cells' grid, before the way up."""
+
 
 class DetailSkip(nn.Module):
-    """Mixes the decoder's cells, then doubles their grid twice, each time joining the branch's."""
+    """A small U-Net over the decoder's cells, which ends on a grid four times as fine."""
 
     def __init__(self, *, embedding_width: int, branch_channels: Sequence[int]) -> None:
         """Set up the way up.
@@ -32,12 +35,16 @@ class DetailSkip(nn.Module):
             branch_channels: Of the branch's stages before the token grid, finest first.
         """
         super().__init__()
-        coarse, fine = branch_channels[-1], branch_channels[-2]
-        self.start = _Mix(embedding_width + NUM_PROMPT_MAPS, embedding_width)
-        self.ups = nn.ModuleList(
+        width, coarse, fine = embedding_width, branch_channels[-1], branch_channels[-2]
+        self.start = _mix_twice(width + NUM_PROMPT_MAPS, width)
+        self.downs = nn.ModuleList(_mix_twice(width, width) for _ in range(NUM_HALVINGS))
+        self.inner_ups = nn.ModuleList(
+            _Up(width, skip_channels=width, out_channels=width) for _ in range(NUM_HALVINGS)
+        )
+        self.outer_ups = nn.ModuleList(
             (
-                _Up(in_channels=embedding_width, skip_channels=coarse, out_channels=fine),
-                _Up(in_channels=fine, skip_channels=fine, out_channels=fine // 2),
+                _Up(width, skip_channels=coarse + NUM_PROMPT_MAPS, out_channels=fine),
+                _Up(fine, skip_channels=fine + NUM_PROMPT_MAPS, out_channels=fine // 2),
             )
         )
         self.readout = nn.Conv2d(fine // 2, 1, kernel_size=1)
@@ -60,7 +67,13 @@ class DetailSkip(nn.Module):
         """
         maps = prompt_maps(prompts, grid_size=cells.shape[-1], input_size=input_size)
         features = self.start(torch.cat([cells, maps], dim=1))
-        for up, stage in zip(self.ups, stages, strict=True):
+        seen = []
+        for down in self.downs:
+            seen.append(features)
+            features = down(functional.max_pool2d(features, 2))
+        for up in self.inner_ups:
+            features = up(features, seen.pop())
+        for up, stage in zip(self.outer_ups, stages, strict=True):
             maps = prompt_maps(prompts, grid_size=stage.shape[-1], input_size=input_size)
             features = up(features, torch.cat([stage, maps], dim=1))
         return self.readout(features)
@@ -80,14 +93,17 @@ class _Mix(nn.Sequential):
         )
 
 
+def _mix_twice(in_channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(_Mix(in_channels, out_channels), _Mix(out_channels, out_channels))
+
+
 class _Up(nn.Module):
     """Doubles a grid, joins finer features, and mixes both."""
 
-    def __init__(self, *, in_channels: int, skip_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, *, skip_channels: int, out_channels: int) -> None:
         super().__init__()
         self.narrow = nn.Conv2d(in_channels, out_channels, kernel_size=1)
-        joined = out_channels + skip_channels + NUM_PROMPT_MAPS
-        self.mix = nn.Sequential(_Mix(joined, out_channels), _Mix(out_channels, out_channels))
+        self.mix = _mix_twice(out_channels + skip_channels, out_channels)
 
     def forward(
         self,

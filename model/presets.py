@@ -26,6 +26,7 @@ _TINY = SamusArchitecture(
     mask_prompt_channels=8,
     decoder_heads=4,
     decoder_mlp_width=64,
+    branch_normalisation="instance",
     has_detail_skip=True,
 )
 
@@ -43,6 +44,7 @@ _SMALL = SamusArchitecture(
     mask_prompt_channels=8,
     decoder_heads=3,
     decoder_mlp_width=256,
+    branch_normalisation="instance",
     has_detail_skip=True,
 )
 

@@ -87,12 +87,20 @@ def samus_plugs(architecture: SamusArchitecture) -> EncoderPlugs:
         return BlockPlugs(
             before_attention=CrossBranchAttention(width=width, num_heads=architecture.num_heads),
             beside_mlp=Adapter(width=width, ratio=ratio, scale=BRANCH_SHARE),
-            branch=ConvolutionStage(in_channels=width, out_channels=width),
+            branch=ConvolutionStage(
+                in_channels=width,
+                out_channels=width,
+                normalisation=architecture.branch_normalisation,
+            ),
         )
 
     return EncoderPlugs(
         positions=PositionAdapter(table_size=architecture.position_grid, width=width),
-        branch=CnnBranch(channels=architecture.branch_channels, width=width),
+        branch=CnnBranch(
+            channels=architecture.branch_channels,
+            width=width,
+            normalisation=architecture.branch_normalisation,
+        ),
         after_patches=Adapter(width=width, ratio=ratio),
         branch_output_scale=BRANCH_SHARE,
         block=block_plugs,

@@ -78,6 +78,24 @@ _TINY_SAM: dict[str, Any] = {
 }
 """For tests: what every relative of SAM is at its smallest."""
 
+_SMALL_SAM: dict[str, Any] = {
+    "input_size": 128,
+    "patch_size": 8,
+    "patch_stride": 8,
+    "position_grid": 16,
+    "width": 128,
+    "depth": 4,
+    "num_heads": 2,
+    "mlp_ratio": 3.0,
+    "window_size": 8,
+    "global_blocks": (1, 3),
+    "embedding_width": 96,
+    "mask_prompt_channels": 8,
+    "decoder_heads": 3,
+    "decoder_mlp_width": 256,
+}
+"""For a CPU and random weights: what relatives of SAM are beside `samus_small`."""
+
 _TINY_GENERATOR: dict[str, Any] = {
     "num_task_tokens": 8,
     "num_emitted_tokens": 2,
@@ -120,15 +138,22 @@ PRESETS: dict[str, Architecture] = {
     "medsam_tiny": SamArchitecture(**_TINY_SAM | _MEDSAM),
     "medsam": SamArchitecture(**_MEDSAM),
     "ultrasam_tiny": UltrasamArchitecture(**_TINY_SAM),
+    "ultrasam_small": UltrasamArchitecture(**_SMALL_SAM),
     "ultrasam_vit_b": UltrasamArchitecture(),
     "sam_unet_tiny": SamUnetArchitecture(
         **_TINY_SAM | {"depth": 5, "global_blocks": (1, 2, 3, 4)},
         branch_blocks=(1, 1, 1, 1),
         branch_channels=(8, 16, 24, 32),
     ),
+    "sam_unet_small": SamUnetArchitecture(
+        **_SMALL_SAM | {"global_blocks": (0, 1, 2, 3)},
+        branch_blocks=(2, 2, 2, 2),
+        branch_channels=(16, 32, 64, 128),
+    ),
     "sam_unet_res34_vit_b": SamUnetArchitecture(),
     "sam_unet_res50_vit_b": SamUnetArchitecture(branch_has_bottlenecks=True),
     "medsa_tiny": MedSaArchitecture(**_TINY_SAM),
+    "medsa_small": MedSaArchitecture(**_SMALL_SAM),
     "medsa_vit_b": MedSaArchitecture(),
     "medsa_vit_h": MedSaArchitecture(**_HUGE),
     "sam_med2d_tiny": SamMed2dArchitecture(**_TINY_SAM),

@@ -28,7 +28,7 @@ from evaluation import (
     run_evaluation,
     write_comparison,
 )
-from model import COMPLETE, PRESETS, build_from_architecture, find_checkpoint
+from model import COMPLETE, PRESETS, build_from_architecture, build_segmenter, find_checkpoint
 from shards import open_corpus
 
 from .comparison_config import ComparisonConfig
@@ -74,9 +74,9 @@ def run_comparison(config: ComparisonConfig, *, presets: Path) -> ComparisonOutc
         ValueError, OSError, RuntimeError: What the user can mend; the message says how.
     """
     _refuse_what_cannot_be_compared(config)
-    first = _training(config, config.models[0], presets=presets)
-    group = start_process_group(num_expected=first.run.num_processes, precision=first.precision)
-    group.on_main(lambda: _keep_options(config, training=first))
+    shared = _load(config, config.models[0], presets=presets)
+    group = start_process_group(num_expected=shared.run.num_processes, precision=shared.precision)
+    group.on_main(lambda: _keep_options(config, shared=shared))
     results: dict[str, RunResult] = {}
     try:
         for model in config.models:
@@ -131,7 +131,7 @@ def _refuse_what_cannot_be_compared(config: ComparisonConfig) -> None:
 def _training(
     config: ComparisonConfig, model: str, *, presets: Path, words: Sequence[str] = ()
 ) -> PretrainConfig:
-    """Return the pretraining of one model; all but its name, and what automatic ones need, alike.
+    """Return the pretraining of one model, which is the others' but for what it cannot do.
 
     Args:
         config: The comparison.
@@ -139,8 +139,18 @@ def _training(
         presets: Folder of the pretraining's presets.
         words: Further options, which win.
     """
+    training = _load(config, model, presets=presets, words=words)
+    if _is_automatic(model):
+        training.data.max_objects_per_image = OBJECTS_OF_AN_AUTOMATIC_MODEL
+    if training.objective.uses_predicted_iou and not _predicts_iou(model):
+        training.objective.iou_weight = 0.0
+    return training
+
+
+def _load(
+    config: ComparisonConfig, model: str, *, presets: Path, words: Sequence[str] = ()
+) -> PretrainConfig:
     preset = [] if config.training is None else [f"preset={config.training}"]
-    objects = [f"data.max_objects_per_image={OBJECTS_OF_AN_AUTOMATIC_MODEL}"]
     return load_config(
         PretrainConfig,
         [
@@ -148,7 +158,6 @@ def _training(
             f"run.max_steps={config.max_steps or _NO_LIMIT}",
             "run.max_minutes=null",
             *config.options,
-            *(objects if _is_automatic(model) else []),
             f"data.train={json.dumps(config.train)}",
             f"data.validation={json.dumps(config.validation)}",
             f"run.name={model}",
@@ -168,19 +177,23 @@ def _is_automatic(model: str) -> bool:
     return hasattr(PRESETS[model], "categories")
 
 
+def _predicts_iou(model: str) -> bool:
+    with torch.device("meta"):
+        return build_segmenter(model).predicts_iou
+
+
 def _runs(config: ComparisonConfig) -> Path:
     return Path(config.folder) / "runs"
 
 
-def _keep_options(config: ComparisonConfig, *, training: PretrainConfig) -> None:
+def _keep_options(config: ComparisonConfig, *, shared: PretrainConfig) -> None:
     """Write down what all models share; refuse to go on with something else."""
-    sections = asdict(training)
-    shared = {name: value for name, value in sections.items() if name not in _MAY_CHANGE}
-    for name in ("micro_batch_size", "num_workers", "max_objects_per_image", "validation"):
-        del shared["data"][name]
+    kept = {name: value for name, value in asdict(shared).items() if name not in _MAY_CHANGE}
+    for name in ("micro_batch_size", "num_workers", "validation"):
+        del kept["data"][name]
     budget = {"max_steps": config.max_steps, "max_minutes": config.max_minutes}
     corpora = {"test": config.test, "validation": config.validation, "protocol": config.protocol}
-    present = {**shared, "seed": training.run.seed, **budget, **corpora}
+    present = {**kept, "seed": shared.run.seed, **budget, **corpora}
     present = json.loads(json.dumps(present))  # as it will be read back
     path = Path(config.folder) / "options.json"
     if path.is_file():

@@ -31,8 +31,9 @@ class ComparedModel:
     facts: Mapping[str, str]
     """Further cells of its line, by title: parameters, steps and the like."""
 
-    differences: Mapping[str, PairedDifference]
-    """Its Dice minus that of every other model, by that model's name."""
+    differences: Mapping[str, PairedDifference | None]
+    """Its Dice minus that of every other model, by that model's name; None where the two have no
+    row about the same mask."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,9 +59,6 @@ def compare_models(
         facts: Further cells of each model's line.
         reference: One of the models.
         bootstrap: How intervals are computed.
-
-    Raises:
-        ValueError: Two models have no row about the same mask.
     """
     return ModelComparison(
         reference=reference,
@@ -84,10 +82,15 @@ def paired_difference(
     second: Sequence[EvaluationRecord],
     *,
     bootstrap: BootstrapOptions = DEFAULT_BOOTSTRAP,
-) -> PairedDifference:
-    """Compare the Dice of two models, of which one may be prompted and the other automatic."""
+) -> PairedDifference | None:
+    """Compare the Dice of two models, of which one may be prompted and the other automatic.
+
+    None where they were never asked about the same mask.
+    """
     if _is_automatic(first) != _is_automatic(second):
         first, second = (_of_lone_objects(rows) for rows in (first, second))
+    if not _asked(first) & _asked(second):
+        return None
     return paired_bootstrap_difference(first, second, options=bootstrap)
 
 
@@ -138,6 +141,10 @@ def write_comparison(folder: Path, comparison: ModelComparison) -> None:
     (folder / "comparison.md").write_text(f"{table}\n", encoding="utf-8")
 
 
+def _asked(rows: Sequence[EvaluationRecord]) -> set[tuple[str, str, int, str]]:
+    return {(row.source, row.key, row.object_index, row.category) for row in rows}
+
+
 def _is_automatic(rows: Sequence[EvaluationRecord]) -> bool:
     return any(row.protocol == AUTOMATIC_PROTOCOL for row in rows)
 
@@ -164,7 +171,9 @@ def _difference_words(paired: PairedDifference | None) -> str:
     return f"{words} ({interval.num_rows})"
 
 
-def _difference_numbers(paired: PairedDifference) -> dict[str, Any]:
+def _difference_numbers(paired: PairedDifference | None) -> dict[str, Any] | None:
+    if paired is None:
+        return None
     numbers = dataclasses.asdict(paired)
     interval = numbers["difference"]
     return {

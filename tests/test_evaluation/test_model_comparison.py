@@ -40,9 +40,14 @@ def facts_of(*models):
 def test_every_model_is_compared_with_every_other_one():
     rows = {"first": prompted("first", dice=0.5), "second": prompted("second", dice=0.7)}
     found = compare_models(rows, facts=facts_of(*rows), reference="first", bootstrap=FEW)
-    assert found.models["first"].differences["second"].difference.mean == pytest.approx(-0.2)
-    assert found.models["second"].differences["first"].difference.mean == pytest.approx(0.2)
-    assert found.models["second"].differences["first"].difference.num_subjects == 6
+    there, back = (
+        found.models[one].differences[other]
+        for one, other in (("first", "second"), ("second", "first"))
+    )
+    assert there is not None
+    assert back is not None
+    assert (there.difference.mean, back.difference.mean) == pytest.approx((-0.2, 0.2))
+    assert back.difference.num_subjects == 6
 
 
 def test_a_prompted_and_an_automatic_model_meet_where_a_category_has_one_object():
@@ -50,6 +55,7 @@ def test_a_prompted_and_an_automatic_model_meet_where_a_category_has_one_object(
     # A second nodule in the first image: only the automatic row is about both.
     click.append(make_record(model="click", key="a__0", subject="s0", object_index=1, dice=0.1))
     paired = paired_difference(click, whole, bootstrap=FEW)
+    assert paired is not None
     assert paired.difference.num_rows == 5
     assert paired.difference.mean == pytest.approx(0.8 + 0.03 - 0.6)
     assert (paired.num_only_in_first, paired.num_only_in_second) == (0, 1)
@@ -60,12 +66,18 @@ def test_models_of_one_kind_are_compared_on_all_objects():
         [*prompted(model, dice=dice), make_record(model=model, key="a__0", object_index=1)]
         for model, dice in (("first", 0.8), ("second", 0.6))
     )
-    assert paired_difference(first, second, bootstrap=FEW).difference.num_rows == 7
+    paired = paired_difference(first, second, bootstrap=FEW)
+    assert paired is not None
+    assert paired.difference.num_rows == 7
 
 
-def test_models_that_were_asked_about_different_images_are_refused():
-    with pytest.raises(ValueError, match="share no object"):
-        paired_difference(prompted("a", dice=0.5), [make_record(model="b", key="elsewhere")])
+def test_models_that_were_asked_about_different_images_have_no_difference(tmp_path):
+    rows = {"a": prompted("a", dice=0.5), "b": [make_record(model="b", key="elsewhere")]}
+    found = compare_models(rows, facts=facts_of(*rows), reference="a", bootstrap=FEW)
+    assert [row[-1] for row in comparison_table(found).rows] == ["-", "-"]
+    write_comparison(tmp_path, found)
+    content = json.loads((tmp_path / "comparison.json").read_text())
+    assert content["models"]["b"]["differences"] == {"a": None}
 
 
 def test_the_table_has_a_line_a_model_with_its_facts_and_difference():

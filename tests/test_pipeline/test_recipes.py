@@ -93,6 +93,7 @@ PUBLISHED: dict[str, dict[str, dict[str, Any]]] = {
             "optimizer.schedule": "constant",
             "optimizer.weight_decay": 0.01,
             "data.global_batch_size": 5 * 4 * 8,
+            "data.max_objects_per_image": 1,
             "images": 100 * 30_000,
             "precision": "float32",
             "augmentation.enabled": False,

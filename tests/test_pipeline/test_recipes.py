@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from model import PRESETS
 from pipeline import PretrainConfig, load_config
+from pipeline.config import OptimizerConfig
+from pipeline.optimizer import build_optimizer
 from pipeline.pretraining import pretrain
 from pipeline.schedule import learning_rate_at
 from tests.support.nano_run import losses_of, nano_config
@@ -247,6 +250,23 @@ def test_ultrasams_rate_falls_at_the_published_steps() -> None:
     assert rate(499) == rate(19_999) == pytest.approx(1e-4)
     assert rate(20_000) == rate(28_887) == pytest.approx(1e-5)
     assert rate(28_888) == rate(29_999) == pytest.approx(1e-6)
+
+
+def test_the_optimizer_without_decay_is_adam() -> None:
+    ours, theirs = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    theirs.load_state_dict(ours.state_dict())
+    config = OptimizerConfig(peak_learning_rate=0.1, weight_decay=0.0)
+    optimizers = (
+        (ours, build_optimizer(ours, config=config)),
+        (theirs, torch.optim.Adam(theirs.parameters(), lr=0.1)),
+    )
+    for _ in range(3):
+        for module, optimizer in optimizers:
+            optimizer.zero_grad()
+            module(torch.ones(4, 3)).square().sum().backward()
+            optimizer.step()
+    torch.testing.assert_close(ours.weight, theirs.weight)
+    torch.testing.assert_close(ours.bias, theirs.bias)
 
 
 @pytest.mark.slow

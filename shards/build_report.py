@@ -21,6 +21,7 @@ class BuildReport:
     def __init__(self) -> None:
         self._problems: dict[str, list[str]] = defaultdict(list)
         self._has_obstacle = False
+        self._hints: list[str] = []
         self.notes: Counter[str] = Counter()
 
     @property
@@ -41,6 +42,10 @@ class BuildReport:
         """Count something that is worth knowing and harms nothing."""
         self.notes[what] += count
 
+    def hint(self, text: str) -> None:
+        """Add a line that helps to understand problems; it is shown where there are some."""
+        self._hints.append(text)
+
     def problems_by_kind(self) -> dict[str, int]:
         """Return how many problems there are of each kind."""
         return {kind: len(messages) for kind, messages in sorted(self._problems.items())}
@@ -53,4 +58,5 @@ class BuildReport:
             lines += [f"  {message}" for message in messages[:MAX_SHOWN_PER_KIND]]
             if len(messages) > MAX_SHOWN_PER_KIND:
                 lines.append(f"  ... and {len(messages) - MAX_SHOWN_PER_KIND} more of this kind")
+        lines += self._hints if lines else []
         return "\n".join(lines)

@@ -51,10 +51,14 @@ def read_image(path: Path) -> ImageFile:
     Raises:
         ValueError: The file is missing, is no picture, or one that the rules do not cover.
     """
-    content = _read_bytes(path)
-    picture = _open_picture(content, where=str(path))
-    _check_picture(picture, content=content, where=str(path))
-    is_turned = _is_turned(picture, where=str(path))
+    return image_from_bytes(_read_bytes(path), where=str(path))
+
+
+def image_from_bytes(content: bytes, *, where: str) -> ImageFile:
+    """Do what `read_image` does with the content of a file; `where` names it in errors."""
+    picture = open_picture(content, where=where)
+    _check_picture(picture, content=content, where=where)
+    is_turned = _is_turned(picture, where=where)
     keeps_bytes = (
         picture.format in {"PNG", "JPEG"}
         and picture.mode in {"L", "RGB"}
@@ -73,25 +77,38 @@ def read_image(path: Path) -> ImageFile:
     return ImageFile(pixels=pixels, encoded=encode_png(pixels), intensity_window=window)
 
 
+def image_from_array(
+    pixels: np.ndarray, *, intensity_window: tuple[float, float] | None = None
+) -> ImageFile:
+    """Return 8-bit pixels, (row column) or (row column 3), as if they had come from a PNG file."""
+    pixels = np.ascontiguousarray(pixels)
+    return ImageFile(pixels=pixels, encoded=encode_png(pixels), intensity_window=intensity_window)
+
+
 def read_label(path: Path) -> np.ndarray:
     """Read a mask file's values as they are: palette indices, bits, or grey values (row column).
 
     Raises:
         ValueError: The file is missing, is no picture, or has colours instead of values.
     """
-    picture = _open_picture(_read_bytes(path), where=str(path))
+    return label_from_bytes(_read_bytes(path), where=str(path))
+
+
+def label_from_bytes(content: bytes, *, where: str) -> np.ndarray:
+    """Do what `read_label` does with the content of a file; `where` names it in errors."""
+    picture = open_picture(content, where=where)
     values = np.asarray(picture)
     if picture.mode in {"RGB", "RGBA", "LA"}:
         channels = values[..., : 1 if picture.mode == "LA" else 3]
         if not (channels == channels[..., :1]).all():
             raise ValueError(
-                f"{path}: the mask is a colour picture ({picture.mode}); expected index values, "
+                f"{where}: the mask is a colour picture ({picture.mode}); expected index values, "
                 "a palette, or one bit. Save it with one value per class."
             )
         values = channels[..., 0]
     elif picture.mode not in {"1", "L", "P", "I", "I;16", "I;16B"}:
         raise ValueError(
-            f"{path}: a mask of mode {picture.mode} holds no class values; expected an 8-bit or "
+            f"{where}: a mask of mode {picture.mode} holds no class values; expected an 8-bit or "
             "1-bit picture. Save it as an index PNG."
         )
     return values.astype(np.int32)
@@ -122,7 +139,7 @@ def encode_png(pixels: np.ndarray) -> EncodedImage:
 
 def decode_image(content: bytes, *, where: str) -> np.ndarray:
     """Return the pixels of a stored picture: uint8, (row column) or (row column 3)."""
-    picture = _open_picture(content, where=where)
+    picture = open_picture(content, where=where)
     if picture.mode not in {"L", "RGB"}:
         raise ValueError(
             f"{where}: the stored picture has mode {picture.mode}, shards hold 8-bit grey or RGB. "
@@ -131,14 +148,8 @@ def decode_image(content: bytes, *, where: str) -> np.ndarray:
     return np.asarray(picture)
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}). Restore the file.") from error
-
-
-def _open_picture(content: bytes, *, where: str) -> Image.Image:
+def open_picture(content: bytes, *, where: str) -> Image.Image:
+    """Decode a picture file; whatever is wrong with it becomes a `ValueError` that names it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -150,6 +161,13 @@ def _open_picture(content: bytes, *, where: str) -> Image.Image:
             "source, or take it out of the list."
         ) from error
     return picture
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}). Restore the file.") from error
 
 
 def _is_turned(picture: Image.Image, *, where: str) -> bool:

@@ -1,8 +1,8 @@
-"""What every source must keep, run over the registry."""
+"""What the sources of layouts and simulations must keep; published datasets have their own."""
 
 import pytest
 
-from shards import SOURCES, BuildConfig, PhantomConfig, build_corpora, open_corpus, validate_corpus
+from shards import BuildConfig, PhantomConfig, build_corpora, open_corpus, validate_corpus
 from tests.support.corpora import make_us30k
 
 SMALL_INPUTS = {
@@ -15,10 +15,10 @@ SMALL_INPUTS = {
     ),
     "us30k": lambda folder: make_us30k(folder / "raw").config(folder / "out"),
 }
-"""A small raw dataset for every source; a new source adds its own."""
+"""A small raw dataset for each source that is not published under its own layout."""
 
 
-@pytest.fixture(params=sorted(SOURCES))
+@pytest.fixture(params=sorted(SMALL_INPUTS))
 def built(request, tmp_path):
     config = SMALL_INPUTS[request.param](tmp_path)
     return config.output, build_corpora(config)

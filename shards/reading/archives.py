@@ -1,0 +1,204 @@
+"""Archives of raw datasets: what is in them, without trusting a name or a size that they state."""
+
+import atexit
+import functools
+import os
+import shutil
+import stat
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".change2zip")
+MAX_DEPTH = 3
+"""Archives inside archives; more is no dataset that is known."""
+
+MAX_EXPANSION = 200
+"""An archive may hold so many times its own size; pictures come nowhere near."""
+
+ALWAYS_ALLOWED_BYTES = 2**30
+_SEVEN_ZIP_SIGNATURE = b"7z\xbc\xaf\x27\x1c"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchiveEntry:
+    """A file in an archive, and where its bytes can be had."""
+
+    path: str
+    location: Path
+    member: str | None
+
+
+def is_archive(path: Path) -> bool:
+    """Say whether the name is that of an archive that can be opened."""
+    return path.name.lower().endswith(ARCHIVE_SUFFIXES)
+
+
+@functools.lru_cache(maxsize=256)
+def list_archive(path: Path, *, stamp: str, depth: int = 1) -> tuple[ArchiveEntry, ...]:
+    """List the files of an archive and of the archives in it.
+
+    Args:
+        path: The archive.
+        stamp: Its size and time, so that a changed file is listed again.
+        depth: How many archives it lies in, itself included.
+
+    Raises:
+        ValueError: It is damaged, encrypted or too deep, or a member points outside, is a link,
+            or would grow beyond all measure.
+    """
+    if depth > MAX_DEPTH:
+        raise ValueError(
+            f"{path}: archives lie in each other {depth} deep; at most {MAX_DEPTH} are opened. "
+            "Unpack it by hand if you trust it."
+        )
+    entries: list[ArchiveEntry] = []
+    for entry in _own_entries(path):
+        if not is_archive(Path(entry.path)):
+            entries.append(entry)
+            continue
+        inner = entry.location if entry.member is None else _copy_out(path, member=entry.member)
+        for below in list_archive(inner, stamp=stamp, depth=depth + 1):
+            place = f"{entry.path}/{below.path}"
+            entries.append(ArchiveEntry(path=place, location=below.location, member=below.member))
+    return tuple(entries)
+
+
+def read_zip_member(path: Path, *, member: str) -> bytes:
+    """Return a member of a zip.
+
+    Raises:
+        ValueError: The zip or the member is damaged or encrypted.
+    """
+    try:
+        # A process that was forked must not share the place in the file with its parent.
+        return _open_zip(path, process=os.getpid()).read(member)
+    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"{path}/{member}: cannot be read ({error}). Fetch the archive again from its source."
+        ) from error
+
+
+@functools.lru_cache(maxsize=8)
+def _open_zip(path: Path, *, process: int) -> zipfile.ZipFile:
+    del process
+    return zipfile.ZipFile(path)
+
+
+def _own_entries(path: Path) -> list[ArchiveEntry]:
+    with path.open("rb") as stream:
+        signature = stream.read(6)
+    try:
+        if signature == _SEVEN_ZIP_SIGNATURE:
+            return _files_below(_unpack_seven_zip(path))
+        if zipfile.is_zipfile(path):
+            return _zip_entries(path)
+        return _files_below(_unpack_tar(path))
+    except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error) as error:
+        raise ValueError(
+            f"{path}: cannot be opened as an archive ({error}). Fetch it again from its source."
+        ) from error
+
+
+def _zip_entries(path: Path) -> list[ArchiveEntry]:
+    infos = [info for info in _open_zip(path, process=os.getpid()).infolist() if not info.is_dir()]
+    num_bytes = 0
+    for info in infos:
+        _check_name(info.filename, archive=path)
+        if stat.S_ISLNK(info.external_attr >> 16):
+            raise _distrust(path, member=info.filename, what="is a link")
+        num_bytes += info.file_size
+        _check_growth(num_bytes, archive=path, member=info.filename)
+    return [
+        ArchiveEntry(path=str(PurePosixPath(name)), location=path, member=name)
+        for name in (info.filename for info in infos)
+    ]
+
+
+def _unpack_tar(path: Path) -> Path:
+    folder = _private_folder()
+    num_bytes = 0
+    with tarfile.open(path) as archive:
+        for member in archive:
+            _check_name(member.name, archive=path)
+            if not (member.isfile() or member.isdir()):
+                raise _distrust(path, member=member.name, what="is a link or a device")
+            num_bytes += member.size
+            _check_growth(num_bytes, archive=path, member=member.name)
+            archive.extract(member, folder, filter="data")
+    return folder
+
+
+def _unpack_seven_zip(path: Path) -> Path:
+    try:
+        import py7zr  # noqa: PLC0415 -- of the extra `formats`
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"{path}: 7z archives need the package py7zr. Install the extra: "
+            "pip install -e '.[formats]', or unpack it by hand."
+        ) from error
+    num_bytes = 0
+    with py7zr.SevenZipFile(path) as archive:
+        for info in archive.list():
+            _check_name(info.filename, archive=path)
+            if info.is_symlink:
+                raise _distrust(path, member=info.filename, what="is a link")
+            num_bytes += info.uncompressed or 0
+            _check_growth(num_bytes, archive=path, member=info.filename)
+        folder = _private_folder()
+        archive.extractall(folder)
+    return folder
+
+
+def _copy_out(path: Path, *, member: str) -> Path:
+    """Copy an archive that lies in a zip to where it can be opened."""
+    copy = _private_folder() / PurePosixPath(member).name
+    archive = _open_zip(path, process=os.getpid())
+    with archive.open(member) as source, copy.open("wb") as target:
+        shutil.copyfileobj(source, target, length=2**20)
+    return copy
+
+
+def _private_folder() -> Path:
+    """Make a folder that only this user can enter and that goes with the process."""
+    folder = tempfile.mkdtemp(prefix="samuspretrain-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def _files_below(folder: Path) -> list[ArchiveEntry]:
+    return [
+        ArchiveEntry(path=path.relative_to(folder).as_posix(), location=path, member=None)
+        for path in _walk_files(folder)
+    ]
+
+
+def _walk_files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def _check_name(name: str, *, archive: Path) -> None:
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or ":" in name.partition("/")[0]:
+        raise _distrust(archive, member=name, what="points outside")
+
+
+def _check_growth(num_bytes: int, *, archive: Path, member: str) -> None:
+    bound = max(MAX_EXPANSION * archive.stat().st_size, ALWAYS_ALLOWED_BYTES)
+    if num_bytes > bound:
+        raise _distrust(
+            archive,
+            member=member,
+            what=f"brings the unpacked size to {num_bytes} bytes, more than {bound}",
+        )
+
+
+def _distrust(archive: Path, *, member: str, what: str) -> ValueError:
+    return ValueError(
+        f"{archive}: the member {member!r} {what}. Nothing of it was read. Fetch the archive from "
+        "its own source, or unpack it by hand if you trust it."
+    )

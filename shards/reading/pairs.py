@@ -1,0 +1,97 @@
+"""Images and their masks, found by name: each image once, nothing overwritten, nothing lost."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from shards.build_report import BuildReport, InputError
+
+from .raw_files import RawFile
+
+Unpaired = Literal["refuse", "drop", "keep"]
+"""A problem for each; a counted note for each; or (images alone) an image without an object."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilePair:
+    """An image with all its masks; it may have none where the source keeps such images."""
+
+    key: str
+    image: RawFile
+    masks: tuple[RawFile, ...]
+
+
+def pair_files(
+    images: Iterable[RawFile],
+    *,
+    masks: Iterable[RawFile],
+    image_key: Callable[[RawFile], str | None],
+    mask_key: Callable[[RawFile], str | None],
+    report: BuildReport,
+    without_mask: Unpaired = "refuse",
+    without_image: Unpaired = "refuse",
+) -> list[FilePair]:
+    """Pair files whose keys agree, in the order of the images.
+
+    Two images of one key are a problem. A file whose key function gives None is no part of the
+    dataset as documented: it is noted and left out.
+
+    Args:
+        images: Candidates for images.
+        masks: Candidates for masks; an image may have several.
+        image_key: What an image is called: folder and stem, not the stem alone.
+        mask_key: What the image of a mask is called.
+        report: Gets what does not fit.
+        without_mask: What to do with an image that has no mask.
+        without_image: What to do with a mask that has no image (`keep` makes no sense).
+    """
+    images_by_key = _by_key(images, key_of=image_key, report=report)
+    masks_by_key = _by_key(masks, key_of=mask_key, report=report)
+    pairs = []
+    for key, found in images_by_key.items():
+        if len(found) > 1:
+            report.add(_two_images(key, found))
+        partners = tuple(masks_by_key.pop(key, ()))
+        if not partners and without_mask != "keep":
+            _report_lone(found[0], lacks="a mask", name=key, way=without_mask, report=report)
+            continue
+        pairs.append(FilePair(key=key, image=found[0], masks=partners))
+    for key, found in masks_by_key.items():
+        for file in found:
+            _report_lone(file, lacks="an image", name=key, way=without_image, report=report)
+    return pairs
+
+
+def _by_key(
+    files: Iterable[RawFile],
+    *,
+    key_of: Callable[[RawFile], str | None],
+    report: BuildReport,
+) -> dict[str, list[RawFile]]:
+    found: dict[str, list[RawFile]] = defaultdict(list)
+    for file in files:
+        key = key_of(file)
+        if key is None:
+            report.note("files whose name does not fit the documented layout")
+        else:
+            found[key].append(file)
+    return found
+
+
+def _two_images(key: str, found: list[RawFile]) -> InputError:
+    names = " and ".join(str(file) for file in found)
+    return InputError(
+        "two files with one name",
+        f"{names}: both would be the image {key!r}. Remove one, or give only one copy as root.",
+    )
+
+
+def _report_lone(
+    file: RawFile, *, lacks: str, name: str, way: Unpaired, report: BuildReport
+) -> None:
+    if way == "refuse":
+        message = f"{file}: {name!r} lacks {lacks}. Restore the missing file, or remove this one."
+        report.add(InputError("file missing", message))
+    else:
+        report.note(f"files that lack {lacks} and were left out")

@@ -1,0 +1,75 @@
+"""The three forms in which a COCO file gives a mask."""
+
+from typing import Any, cast
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from .polygons import fill_polygon
+
+
+def coco_mask_of(
+    segmentation: Any,  # noqa: ANN401 -- a list or a mapping, as the file has it
+    *,
+    size: tuple[int, int],
+    where: str,
+) -> np.ndarray:
+    """Return the bool mask (row column) of a `segmentation`: polygons or run lengths.
+
+    Args:
+        segmentation: A list of flat x1, y1, x2, y2, ... lists, or `{"size", "counts"}` with
+            counts as numbers or as COCO's text.
+        size: Rows and columns of the image itself, which run lengths must agree with.
+        where: File and annotation, for messages.
+
+    Raises:
+        ValueError: It is none of these, or belongs to another size.
+    """
+    if isinstance(segmentation, list) and segmentation:
+        return _fill_all(segmentation, size=size, where=where)
+    if not isinstance(segmentation, dict) or not {"size", "counts"} <= segmentation.keys():
+        raise ValueError(
+            f"{where}: `segmentation` is {str(segmentation)[:60]!r}; expected polygons, or a "
+            "mapping with `size` and `counts`. Fix the annotation."
+        )
+    found = tuple(segmentation["size"])
+    if found != size:
+        raise ValueError(
+            f"{where}: the mask is {found[0]} x {found[1]} pixels, the image {size[0]} x "
+            f"{size[1]}. Fix the annotation."
+        )
+    counts = segmentation["counts"]
+    if isinstance(counts, list):
+        return _from_counts(counts, size=size, where=where)
+    packed = {"size": list(size), "counts": counts}
+    try:
+        return cast(np.ndarray, coco_mask.decode(cast(Any, packed))).astype(bool)
+    except (ValueError, TypeError, IndexError) as error:
+        raise ValueError(f"{where}: broken run lengths ({error}). Fix the annotation.") from error
+
+
+def _fill_all(polygons: list[Any], *, size: tuple[int, int], where: str) -> np.ndarray:
+    mask = np.zeros(size, dtype=bool)
+    for flat in polygons:
+        if not isinstance(flat, list) or len(flat) % 2:
+            raise ValueError(
+                f"{where}: a polygon is {str(flat)[:60]!r}; expected x1, y1, x2, y2 and so on. "
+                "Fix the annotation."
+            )
+        # COCO puts (0, 0) at the corner of the first pixel, half a pixel from its centre.
+        points = [(x - 0.5, y - 0.5) for x, y in zip(flat[::2], flat[1::2], strict=True)]
+        mask |= fill_polygon(points, size=size, where=where)
+    return mask
+
+
+def _from_counts(counts: list[int], *, size: tuple[int, int], where: str) -> np.ndarray:
+    """Unpack runs of background and foreground in turn, down the columns."""
+    rows, columns = size
+    is_whole = all(isinstance(count, int) and count >= 0 for count in counts)
+    if not is_whole or sum(counts) != rows * columns:
+        raise ValueError(
+            f"{where}: the run lengths do not add up to {rows} x {columns} pixels. "
+            "Fix the annotation."
+        )
+    values = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+    return values.reshape((rows, columns), order="F")

@@ -9,7 +9,6 @@ import itertools
 import json
 import logging
 import shutil
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,14 @@ from .build_report import BuildReport, InputError
 from .config import BuildConfig
 from .corpus_file import CORPUS_NAME, read_corpus_file
 from .manifest import FORMAT_VERSION, Manifest, SourceDescription, to_json_file
-from .patient_split import SPLITS, split_of_subject
+from .patient_split import (
+    SPLITS,
+    check_held_out,
+    check_leaks,
+    leave_out_excluded,
+    list_name,
+    split_of_sample,
+)
 from .sample import UltrasoundSample
 from .shard_reader import open_corpus
 from .shard_writer import CorpusWriter
@@ -78,6 +84,10 @@ def build_corpora(config: BuildConfig) -> dict[str, Manifest]:
         manifests = _write_splits(config, plan, report=report, url=url)
         _check_shared_images(url, splits=list(manifests), config=config, report=report)
         fields = _corpus_fields(config, plan, report=report, manifests=manifests)
+        fields["list_sha256"] = {
+            split: hashlib.sha256(Storage(url).read(list_name(split))).hexdigest()
+            for split in manifests
+        }
         Storage(url).write(CORPUS_NAME, content=to_json_file(fields))
     _log_outcome(config, manifests=manifests, report=report)
     return manifests
@@ -101,14 +111,21 @@ def plan_build(config: BuildConfig, report: BuildReport) -> BuildPlan:
     source_plan = _source_plan(config, report)
     samples: dict[str, list[PlannedSample]] = {split: [] for split in SPLITS}
     asked_for = {"train", *(source_plan.listed_splits if config.splits == "official" else ())}
+    check_held_out(config.held_out_sources, known=(one.name for one in source_plan.descriptions))
     for planned in source_plan.samples:
-        samples[_split_of(planned, config=config)].append(planned)
+        samples[split_of_sample(planned, config=config)].append(planned)
+    if config.excluded is not None:
+        num_excluded = leave_out_excluded(samples, excluded=config.excluded)
+        report.note("images left out by the list of an audit", count=num_excluded)
     for planned_of_split in samples.values():
         _check_keys(planned_of_split, report=report)
-    num_leaked = _check_leaks(samples, config=config, report=report)
+    num_leaked = check_leaks(samples, config=config, report=report)
     drawn = f"drawn by a hash of the subject with seed {config.split_seed}"
-    official = "the source's own lists; where it has none, " + drawn
-    split_rule = official if config.splits == "official" else drawn
+    split_rule = {
+        "official": f"the source's own lists; where it has none, {drawn}",
+        "official_test": f"the source's own test list; the rest {drawn}",
+        "subject": drawn,
+    }[config.splits]
     return BuildPlan(
         descriptions=source_plan.descriptions,
         samples={
@@ -131,18 +148,6 @@ def _source_plan(config: BuildConfig, report: BuildReport) -> SourcePlan:
     return SOURCES[config.source](config, report)
 
 
-def _split_of(planned: PlannedSample, *, config: BuildConfig) -> str:
-    if config.splits == "official" and planned.split is not None:
-        return planned.split
-    return split_of_subject(
-        planned.source,
-        subject=planned.subject,
-        seed=config.split_seed,
-        validation_fraction=config.validation_fraction,
-        test_fraction=config.test_fraction,
-    )
-
-
 def _check_keys(samples: list[PlannedSample], *, report: BuildReport) -> None:
     """Report samples that would get one key, naming both files; only the first stays."""
     first: dict[str, PlannedSample] = {}
@@ -157,33 +162,6 @@ def _check_keys(samples: list[PlannedSample], *, report: BuildReport) -> None:
                     "Rename one of them, and its mask, in folder and lists.",
                 )
             )
-
-
-def _check_leaks(
-    samples: dict[str, list[PlannedSample]], *, config: BuildConfig, report: BuildReport
-) -> int:
-    """Count known subjects that lie in several splits; refuse or note them as `leaks` says."""
-    splits_of: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
-    for split, planned_of_split in samples.items():
-        for planned in planned_of_split:
-            # An unknown subject is its own image; the same image in two splits still is a leak.
-            name = planned.subject if planned.subject_is_known else planned.key
-            splits_of[planned.source, name].setdefault(split, planned.where)
-    leaked = {name: splits for name, splits in splits_of.items() if len(splits) > 1}
-    for (source, subject), splits in leaked.items():
-        if config.leaks == "report":
-            report.note("subjects in more than one split")
-            continue
-        files = ", ".join(f"{where} in {split}" for split, where in splits.items())
-        report.add(
-            InputError(
-                "subject in more than one split",
-                f"{source}, subject {subject}: {files}. Mend the lists, draw the splits anew with "
-                "splits=subject, or keep it with leaks=report.",
-            ),
-            is_obstacle=True,
-        )
-    return len(leaked)
 
 
 def _fingerprint(
@@ -273,6 +251,7 @@ def _write_splits(
 ) -> dict[str, Manifest]:
     manifests = {}
     for split, planned_of_split in plan.samples.items():
+        keys: list[str] = []
         with CorpusWriter(
             join_url(url, name=split),
             split=split,
@@ -285,8 +264,11 @@ def _write_splits(
                 # Once it is refused, the rest is only read, so that one report names everything.
                 if sample is not None and report.num_problems <= config.max_skipped_samples:
                     writer.write(sample)
+                    keys.append(sample.key)
             if report.num_problems <= config.max_skipped_samples:
                 manifests[split] = writer.finish()
+                lines = "".join(f"{key}\n" for key in sorted(keys))
+                Storage(url).write(list_name(split), content=lines.encode("ascii"))
     if report.num_problems > config.max_skipped_samples:
         raise _refusal(config, report)
     _check_not_empty({split: one.num_samples for split, one in manifests.items()}, config=config)

@@ -79,8 +79,15 @@ class BuildConfig:
     overwrite: bool = False
     """Replace what lies at `output`."""
 
-    splits: Literal["official", "subject"] = "official"
-    """`official` follows the source's own lists; `subject` draws by a hash of the subject."""
+    splits: Literal["official", "official_test", "subject"] = "official"
+    """`official` follows the source's own lists; `subject` draws by a hash of the subject;
+    `official_test` keeps the source's own test list and draws validation from the rest."""
+
+    held_out_sources: list[str] = field(default_factory=list)
+    """Sources of which every image is for the test, whatever lists say."""
+
+    excluded: str | None = None
+    """List that `launchers/audit_corpora.py` wrote, of images to leave out of their split."""
 
     split_seed: int = 0
     """Another seed draws other subjects, where subjects are drawn."""
@@ -124,7 +131,7 @@ class BuildConfig:
     def content_options(self) -> dict[str, object]:
         """Return the options that change what is built, not where it comes from or goes."""
         options = dataclasses.asdict(self)
-        for name in ("root", "output", "overwrite"):
+        for name in ("root", "output", "overwrite", "excluded"):
             del options[name]
         unused = {"us30k", "phantom"} - {self.source}
         return {name: value for name, value in options.items() if name not in unused}

@@ -29,6 +29,9 @@ class PlannedSample:
     read: Callable[[], UltrasoundSample]
     """Reads it; raises `ValueError` (or `InputError`) naming file and remedy."""
 
+    sequence: str | None = None
+    """Video or volume; where the subject is unknown, its frames stay together in one split."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SourcePlan:

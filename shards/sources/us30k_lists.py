@@ -154,5 +154,7 @@ def _merge(
         return
     if listed.classes <= known.classes and listed.has_all_classes == known.has_all_classes:
         report.note("lines that repeat an earlier one")
+    if listed.split == "test":
+        known.split = "test"  # an official test image is never drawn for training
     known.classes |= listed.classes
     known.has_all_classes |= listed.has_all_classes

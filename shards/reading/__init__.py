@@ -4,6 +4,7 @@ Formats that need a package of the extra `formats` are opened by modules that im
 """
 
 from .array_pickle import load_array_pickle
+from .arrays import num_entries_of, read_array
 from .hdf5 import hdf5_column, hdf5_frame
 from .masks import (
     colour_masks,
@@ -15,20 +16,24 @@ from .masks import (
     threshold_mask,
     union_masks,
 )
-from .pairs import FilePair, pair_files
+from .pairs import FilePair, key_without, pair_files, with_one_mask
 from .polygons import fill_polygon, labelme_polygons, plain_polygon, read_json
 from .raw_files import PICTURE_SUFFIXES, RawFile, RawTree, open_tree
 from .run_lengths import coco_mask_of
-from .video import VideoFrames, open_video
-from .volumes import Volume, num_frames_of, read_volume
+from .tables import read_csv, read_lines, read_sheet, read_text
+from .video import VIDEO_SUFFIXES, VideoFrames, open_video
+from .volumes import VOLUME_SUFFIXES, Volume, annotated_frames, num_frames_of, read_volume
 
 __all__ = [
     "PICTURE_SUFFIXES",
+    "VIDEO_SUFFIXES",
+    "VOLUME_SUFFIXES",
     "FilePair",
     "RawFile",
     "RawTree",
     "VideoFrames",
     "Volume",
+    "annotated_frames",
     "coco_mask_of",
     "colour_masks",
     "fill_outline",
@@ -37,17 +42,25 @@ __all__ = [
     "hdf5_column",
     "hdf5_frame",
     "index_masks",
+    "key_without",
     "labelme_polygons",
     "load_array_pickle",
+    "num_entries_of",
     "num_frames_of",
     "open_tree",
     "open_video",
     "pair_files",
     "plain_polygon",
+    "read_array",
+    "read_csv",
     "read_json",
+    "read_lines",
+    "read_sheet",
+    "read_text",
     "read_volume",
     "resize_mask",
     "split_values",
     "threshold_mask",
     "union_masks",
+    "with_one_mask",
 ]

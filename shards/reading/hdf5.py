@@ -25,7 +25,7 @@ def open_hdf5(file: RawFile, *, names: Sequence[str]) -> Iterator[Any]:
         ) from error
     with contextlib.ExitStack() as stack:
         try:
-            opened = stack.enter_context(h5py.File(stack.enter_context(file.on_disk()), "r"))
+            opened: Any = stack.enter_context(h5py.File(stack.enter_context(file.on_disk()), "r"))
         except OSError as error:
             raise ValueError(
                 f"{file}: cannot be opened as HDF5 ({error}). Fetch the file again."

@@ -6,6 +6,7 @@ Axis names used in this file:
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import cast
 
 import numpy as np
 from PIL import Image
@@ -120,7 +121,7 @@ def fill_outline(outline: np.ndarray, *, where: str) -> np.ndarray:
     filled = np.asarray(ndimage.binary_fill_holes(outline))
     if not outline.any() or filled.sum() > 2 * outline.sum():
         return filled
-    regions = np.asarray(ndimage.label(~outline)[0])
+    regions = cast(tuple[np.ndarray, int], ndimage.label(~outline))[0]
     rows, columns = np.nonzero(outline)
     middle = regions[round(float(rows.mean())), round(float(columns.mean()))]
     inside = regions == middle

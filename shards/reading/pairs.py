@@ -1,7 +1,7 @@
 """Images and their masks, found by name: each image once, nothing overwritten, nothing lost."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,7 +51,7 @@ def pair_files(
     pairs = []
     for key, found in images_by_key.items():
         if len(found) > 1:
-            report.add(_two_images(key, found))
+            report.add(_two_files(key, found, kind="image"))
         partners = tuple(masks_by_key.pop(key, ()))
         if not partners and without_mask != "keep":
             _report_lone(found[0], lacks="a mask", name=key, way=without_mask, report=report)
@@ -61,6 +61,29 @@ def pair_files(
         for file in found:
             _report_lone(file, lacks="an image", name=key, way=without_image, report=report)
     return pairs
+
+
+def with_one_mask(pairs: Iterable[FilePair], *, report: BuildReport) -> list[FilePair]:
+    """Return the pairs that have exactly one mask; more than one is a problem.
+
+    For sources of one mask an image: of two, one would be taken and the other lost.
+    """
+    kept = []
+    for pair in pairs:
+        if len(pair.masks) > 1:
+            report.add(_two_files(pair.key, pair.masks, kind="mask"))
+        else:
+            kept.append(pair)
+    return kept
+
+
+def key_without(file: RawFile, *folders: str) -> str:
+    """Return the path without extension and without the folders that tell images from masks.
+
+    `a/Images/b/x.png` and `a/Masks/b/x.jpg` become `a/b/x`, so that only files of one place pair.
+    """
+    kept = [name for name in file.folders if name not in folders]
+    return "/".join([*kept, file.stem])
 
 
 def _by_key(
@@ -79,11 +102,11 @@ def _by_key(
     return found
 
 
-def _two_images(key: str, found: list[RawFile]) -> InputError:
+def _two_files(key: str, found: Sequence[RawFile], *, kind: str) -> InputError:
     names = " and ".join(str(file) for file in found)
     return InputError(
         "two files with one name",
-        f"{names}: both would be the image {key!r}. Remove one, or give only one copy as root.",
+        f"{names}: both would be the {kind} of {key!r}. Remove one.",
     )
 
 

@@ -55,9 +55,9 @@ def num_frames_of(file: RawFile) -> int:
     return int(size[2]) if len(size) > 2 else 1
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=2)
 def read_volume(file: RawFile) -> Volume:
-    """Read a whole file. The last few are kept: frames of one volume are asked for in a row.
+    """Read a whole file; the last two, a volume and its mask, are kept for their next frame.
 
     Raises:
         ValueError: The file cannot be read.
@@ -73,6 +73,18 @@ def read_volume(file: RawFile) -> Volume:
     values.flags.writeable = False
     is_set = any(abs(step - 1.0) > 1e-9 for step in spacing)
     return Volume(values=values, spacing_millimetres=spacing if is_set else None)
+
+
+def annotated_frames(file: RawFile, *, min_fraction: float = 0.0) -> tuple[int, ...]:
+    """Return the frames (of the first axis) of a volume of classes that hold a class at all.
+
+    Args:
+        file: The mask volume; it is read whole, since nothing else tells.
+        min_fraction: Share of a frame below which its marks count as stray pixels.
+    """
+    values = read_volume(file).values
+    shares = (values != 0).reshape(len(values), -1).mean(axis=1)
+    return tuple(int(frame) for frame in np.flatnonzero(shares > min_fraction))
 
 
 def _to_8_bits(values: np.ndarray) -> tuple[np.ndarray, tuple[float, float] | None]:

@@ -4,9 +4,11 @@ from .annotated_image import (
     AnnotatedImage,
     MaskFile,
     open_image,
+    read_coloured_image,
+    read_drawn_frame,
     read_indexed_image,
     read_masked_image,
-    read_video_frame,
+    read_masked_video_frame,
     read_volume_frame,
 )
 from .busi import BUSI
@@ -33,8 +35,10 @@ __all__ = [
     "SourceFactory",
     "SourcePlan",
     "open_image",
+    "read_coloured_image",
+    "read_drawn_frame",
     "read_indexed_image",
     "read_masked_image",
-    "read_video_frame",
+    "read_masked_video_frame",
     "read_volume_frame",
 ]

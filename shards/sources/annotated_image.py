@@ -9,6 +9,7 @@ from shards.build_report import InputError
 from shards.image_file import ImageFile, image_from_array, image_from_bytes
 from shards.reading import (
     RawFile,
+    colour_masks,
     fill_outline,
     index_masks,
     open_video,
@@ -18,6 +19,9 @@ from shards.reading import (
     threshold_mask,
 )
 from shards.reading.masks import HALF_RANGE
+
+MAX_STRANGE_SHARE = 0.05
+"""Of the pixels of a coloured mask: so many may be near none of its colours."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,24 +62,45 @@ def open_image(file: RawFile) -> ImageFile:
 
 def read_masked_image(image: RawFile, *, masks: tuple[MaskFile, ...]) -> AnnotatedImage:
     """Read an image and any number of pictures with one class each."""
+    return _with_masks(open_image(image), masks=masks)
+
+
+def read_masked_video_frame(
+    video: RawFile, *, frame: int, masks: tuple[MaskFile, ...]
+) -> AnnotatedImage:
+    """Read one frame of a video, counted from 0, and pictures with one class each."""
+    return _with_masks(image_from_array(open_video(video).frame(frame)), masks=masks)
+
+
+def read_coloured_image(
+    image: RawFile, *, mask: RawFile, colours: Mapping[str, tuple[int, int, int]]
+) -> AnnotatedImage:
+    """Read an image and a picture in which each class has a colour (red, green, blue).
+
+    Pixels near no colour are background, as smoothing leaves them along the borders; more than
+    `MAX_STRANGE_SHARE` of the picture is refused.
+    """
     picture = open_image(image)
-    size = picture.pixels.shape[:2]
-    found = [(mask.category, *_read_mask(mask, size=size)) for mask in masks]
-    num_resized = sum(is_resized for _, _, is_resized in found)
-    return AnnotatedImage(
-        image=picture,
-        masks=tuple((category, mask) for category, mask, _ in found),
-        notes=("masks brought to the size of their image",) * num_resized,
-    )
+    masks, num_strange = colour_masks(mask, colours=colours)
+    check_sizes(picture.pixels, masks=masks, where=str(mask))
+    rows, columns = picture.pixels.shape[:2]
+    if num_strange > MAX_STRANGE_SHARE * rows * columns:
+        raise InputError(
+            "mask in other colours",
+            f"{mask}: {num_strange} pixels are near none of the colours {dict(colours)}. Check "
+            "whether this is the mask, or take both files out.",
+        )
+    notes = ("masks with pixels of no known colour, taken as background",) if num_strange else ()
+    return AnnotatedImage(image=picture, masks=tuple(masks.items()), notes=notes)
 
 
 def read_indexed_image(
     image: RawFile, *, mask: RawFile, classes: Collection[int]
 ) -> AnnotatedImage:
     """Read an image and a picture whose values are classes."""
-    masks = index_masks(mask, classes=classes)
-    check_sizes(open_image(image).pixels, masks=masks, where=str(mask))
-    return AnnotatedImage(image=open_image(image), masks=tuple(masks.items()))
+    picture, masks = open_image(image), index_masks(mask, classes=classes)
+    check_sizes(picture.pixels, masks=masks, where=str(mask))
+    return AnnotatedImage(image=picture, masks=tuple(masks.items()))
 
 
 def read_volume_frame(
@@ -114,10 +139,10 @@ def read_volume_frame(
     )
 
 
-def read_video_frame(
+def read_drawn_frame(
     video: RawFile, *, frame: int, draw: Callable[[tuple[int, int]], Mapping[str, np.ndarray]]
 ) -> AnnotatedImage:
-    """Read one frame of a video; `draw` makes its masks from rows and columns."""
+    """Read one frame of a video, counted from 0; `draw` makes its masks from rows and columns."""
     pixels = open_video(video).frame(frame)
     rows, columns = pixels.shape[:2]
     return AnnotatedImage(
@@ -137,6 +162,17 @@ def check_sizes(
                 f"{where}: the mask is {mask.shape[0]} x {mask.shape[1]} pixels, the image is "
                 f"{size[0]} x {size[1]}. Fix the source, or take both files out.",
             )
+
+
+def _with_masks(picture: ImageFile, *, masks: tuple[MaskFile, ...]) -> AnnotatedImage:
+    size = (picture.pixels.shape[0], picture.pixels.shape[1])
+    found = [(mask.category, *_read_mask(mask, size=size)) for mask in masks]
+    num_resized = sum(is_resized for _, _, is_resized in found)
+    return AnnotatedImage(
+        image=picture,
+        masks=tuple((category, mask) for category, mask, _ in found),
+        notes=("masks brought to the size of their image",) * num_resized,
+    )
 
 
 def _read_mask(mask: MaskFile, *, size: tuple[int, int]) -> tuple[np.ndarray, bool]:

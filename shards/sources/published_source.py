@@ -30,7 +30,7 @@ class FoundImage:
     """A partial of a module's function, so that it can be sent to another process."""
 
     subject: str | None = None
-    """None where nothing tells."""
+    """None where nothing tells; then the sequence, if there is one, is kept together instead."""
 
     sequence: str | None = None
     frame: int | None = None
@@ -84,6 +84,7 @@ def _plan(found: FoundImage, *, card: SourceCard, report: BuildReport) -> Planne
         source=card.name,
         subject=found.subject or key,
         subject_is_known=found.subject is not None,
+        sequence=found.sequence,
         split=found.split,
         where=str(found.files[0]),
         fingerprint=f"{stamps} {found.frame}",

@@ -51,6 +51,11 @@ class SourceCard:
         unknown = sorted(set(self.categories.values()) - VOCABULARY.keys())
         assert not unknown, f"{self.name}: {unknown} are not in shards/vocabulary.py"
 
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """Return the class values of a source whose masks hold such."""
+        return tuple(name for name in self.categories if isinstance(name, int))
+
     def describe(self) -> SourceDescription:
         """Return the dataset as the manifest names it."""
         return SourceDescription(

@@ -33,7 +33,7 @@ MIN_DEVIATION = 0.1
 """Robust standard deviation of that logarithm, at least: phantoms and templates are all alike."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ObjectMeasures:
     """What the audit keeps of one object."""
 
@@ -72,7 +72,7 @@ def measure_object(thing: UltrasoundObject, *, image: int) -> ObjectMeasures:
         category=thing.category,
         area_share=area / mask.size,
         border_share=float(rim.mean()),
-        num_specks=_count_specks(mask, area=area) if thing.num_components > 1 or not area else 0,
+        num_specks=_count_specks(mask, area=area) if thing.num_components > 1 else 0,
     )
 
 

@@ -25,8 +25,11 @@ MAX_DIFFERENT_BITS = 10
 """Of 62. Two hashes drawn by chance differ in so few bits once in 35 million."""
 
 MIN_MATCHES = 2
-MAX_CANDIDATES_PER_IMAGE = 12
-"""The pairs with the most matches; a picture with more true copies keeps a chain to them."""
+MAX_ACROSS_SPLITS = 12
+"""Candidates a picture, those with the most matches; more true copies still make a chain."""
+
+MAX_WITHIN_SPLIT = 3
+"""Fewer, since no score is wrong for them."""
 
 _NUM_PARTS = 16
 _LARGEST_PART_BITS = np.uint64(NUM_HASH_BITS - 4)
@@ -44,6 +47,9 @@ class DescriptorTable:
 
     groups: np.ndarray
     """Number of each picture's subject: pictures of one subject are not compared."""
+
+    splits: np.ndarray
+    """Number of each picture's split."""
 
     def images(self) -> np.ndarray:
         """Return the picture of each descriptor."""
@@ -78,13 +84,15 @@ def find_candidates(table: DescriptorTable, *, seed: int = 0) -> Iterator[Candid
     is_frame = (table.starts[sides] == matches).all(axis=1)[order]
     has_frame = np.add.reduceat(is_frame, begins[:-1]) > 0 if len(counts) else np.empty(0, bool)
     kept = np.flatnonzero((counts >= MIN_MATCHES) | has_frame)
-    seen = np.zeros(len(table.groups), np.int64)
+    num_taken = np.zeros((2, len(table.groups)), np.int64)
     for place in kept[np.argsort(-counts[kept], kind="stable")]:
         rows = order[begins[place] : begins[place + 1]]
         first, second = (int(image) for image in sides[rows[0]])
-        if min(seen[first], seen[second]) >= MAX_CANDIDATES_PER_IMAGE:
+        is_across = int(table.splits[first] != table.splits[second])
+        taken = num_taken[is_across]
+        if min(taken[first], taken[second]) >= (MAX_WITHIN_SPLIT, MAX_ACROSS_SPLITS)[is_across]:
             continue
-        seen[[first, second]] += 1
+        taken[[first, second]] += 1
         yield CandidatePair(
             first=first,
             second=second,

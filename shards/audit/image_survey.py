@@ -1,7 +1,6 @@
 """One pass over corpora: what the audit keeps of every picture and of every annotated object."""
 
 import itertools
-import logging
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
+from shards.patient_split import SPLITS
 from shards.sample import Origin, UltrasoundSample
 from shards.shard_reader import Corpus
 
@@ -17,10 +17,8 @@ from .annotation_outliers import ObjectMeasures, measure_object
 from .candidate_pairs import DescriptorTable
 from .image_descriptors import DESCRIPTOR, describe_image, make_thumbnail
 
-_logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SurveyedImage:
     """One picture, without its pixels."""
 
@@ -90,6 +88,7 @@ def survey_images(corpora: Sequence[Corpus], *, num_workers: int) -> ImageSurvey
         descriptors=np.concatenate([np.empty(0, DESCRIPTOR), *descriptors]),
         starts=np.cumsum([0, *counts]),
         groups=np.array(groups, np.int32),
+        splits=np.array([SPLITS.index(image.split) for image in images], np.int8),
     )
     return ImageSurvey(
         corpora=tuple(corpora), images=tuple(images), descriptors=table, objects=tuple(objects)

@@ -19,6 +19,9 @@ class SamArchitecture:
     kind: ClassVar[str] = "sam"
     """Name of the family, as `architecture.json` has it."""
 
+    may_be_zero: ClassVar[frozenset[str]] = frozenset({"window_size"})
+    """Options for which 0 means none; all other numbers are positive."""
+
     input_size: int = 1024
     """Side of the framed square image, in pixels."""
 
@@ -89,7 +92,7 @@ class SamArchitecture:
         _refuse_channels(self.num_channels)
         if self.fit not in ("squash", "letterbox"):
             raise ValueError(f"fit is {self.fit!r}; expected squash or letterbox.")
-        _refuse_what_is_not_positive(self, but={"window_size"})
+        _refuse_what_is_not_positive(self)
         if self.input_size % self.patch_stride:
             raise ValueError(
                 f"input_size is {self.input_size}; it must be a positive multiple of "
@@ -218,12 +221,12 @@ def _refuse_channels(num_channels: int) -> None:
         raise ValueError(f"num_channels is {num_channels}; expected 1 or 3.")
 
 
-def _refuse_what_is_not_positive(architecture: SamArchitecture, *, but: set[str]) -> None:
-    """Refuse numbers of 0 and below; those named in `but` may be 0."""
+def _refuse_what_is_not_positive(architecture: SamArchitecture) -> None:
+    """Refuse numbers of 0 and below; those named in `may_be_zero` may be 0."""
     for item in fields(architecture):
         value = getattr(architecture, item.name)
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if is_number and (value < 0 or (value == 0 and item.name not in but)):
+        if is_number and (value < 0 or (value == 0 and item.name not in architecture.may_be_zero)):
             raise ValueError(f"{item.name} is {value}; it must be positive.")
 
 

@@ -15,6 +15,7 @@ class UltrasamArchitecture(SamArchitecture):
     """
 
     kind: ClassVar[str] = "ultrasam"
+    may_be_zero: ClassVar[frozenset[str]] = SamArchitecture.may_be_zero | {"num_refinements"}
 
     doubled_residual: bool = True
     """Add the decoder's tokens to their MLP's output twice, as the released weights need."""

@@ -101,11 +101,14 @@ def test_activation_checkpointing_changes_no_gradient(name: str) -> None:
 
 @pytest.mark.parametrize("name", TINY)
 def test_bfloat16_autocast_stays_near_float32(name: str) -> None:
-    segmenter = built(name).eval()
+    # In evaluation an automatic model empties the masks of what it calls absent.
+    segmenter = built(name).train()
     images = images_for(segmenter, num_images=2)
     prompts = usual_prompts(name, segmenter)
     with torch.no_grad():
         exact = segmenter(images, prompts).low_resolution_logits
         with torch.autocast("cpu", dtype=torch.bfloat16):
             rounded = segmenter(images, prompts).low_resolution_logits.float()
-    assert (exact - rounded).abs().max() < 0.1 * exact.std()
+    error = exact - rounded
+    assert error.square().mean().sqrt() < 0.04 * exact.std()
+    assert error.abs().max() < 0.25 * exact.std()

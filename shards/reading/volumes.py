@@ -35,11 +35,19 @@ class Volume:
 
         Whole numbers from 0 to 255 stay as they are.
         """
-        return _to_8_bits(self.values)
+        return self._eight_bits
+
+    @functools.cached_property
+    def _eight_bits(self) -> tuple[np.ndarray, tuple[float, float] | None]:
+        return _to_8_bits(self.values)  # once, since each frame asks for it
 
 
-def num_frames_of(file: RawFile) -> int:
+def num_frames_of(file: RawFile, *, axis: int = 2) -> int:
     """Return the number of frames from the header alone; a single image has one.
+
+    Args:
+        file: The volume.
+        axis: Along which to count, in the order of the header: 2 is that of `Volume`'s frames.
 
     Raises:
         ValueError: The file cannot be read.
@@ -52,7 +60,7 @@ def num_frames_of(file: RawFile) -> int:
         except RuntimeError as error:
             raise _unreadable(file, error=error) from error
     size = reader.GetSize()
-    return int(size[2]) if len(size) > 2 else 1
+    return int(size[axis]) if len(size) > axis else 1
 
 
 @functools.lru_cache(maxsize=2)

@@ -15,15 +15,18 @@ from .ultrasam_config import UltrasamArchitecture
 class UltrasamSegmenter(SamSegmenter):
     """UltraSam, asked by a point or a box; any other prompt of SAM's is read as well."""
 
-    architecture: UltrasamArchitecture
+    def __init__(self, architecture: UltrasamArchitecture) -> None:
+        super().__init__(architecture)
+        self.num_refinements = architecture.num_refinements
+        self.refines_with_candidates = architecture.refines_with_candidates
 
     @property
     def habitual_masks(self) -> tuple[int, ...]:
         """The single mask of the passes before the last, and what the last one answers with."""
-        if not self.architecture.refines_with_candidates:
+        if not self.refines_with_candidates:
             return (0,)
         candidates = range(1, 1 + self.architecture.num_candidates)
-        return (0, *candidates) if self.architecture.num_refinements else tuple(candidates)
+        return (0, *candidates) if self.num_refinements else tuple(candidates)
 
     def decode(
         self,
@@ -40,8 +43,8 @@ class UltrasamSegmenter(SamSegmenter):
             return super().decode(features, prompts, multimask)
         prompts = self.check_prompts(prompts, num_images=features.embedding.shape[0])
         if prompts.mask_logits is None:
-            for _ in range(self.architecture.num_refinements):
+            for _ in range(self.num_refinements):
                 answer = super().decode(features, prompts, multimask=False)
                 prompts = dataclasses.replace(prompts, mask_logits=answer.low_resolution_logits)
-        with_candidates = self.architecture.refines_with_candidates
+        with_candidates = self.refines_with_candidates
         return super().decode(features, prompts, with_candidates).best_candidate()

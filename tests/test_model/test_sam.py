@@ -46,7 +46,7 @@ def photographs(*, side: int, count: int) -> Tensor:
 
 
 def questions(kinds: str, *, side: int, patch_size: int) -> list[dict[str, Tensor]]:
-    """Two questions about a first image and one about a second, in `segment_anything`'s terms."""
+    """Two questions about a first image and one about a second, in SAM's own terms."""
     unit = side / 64
     points = unit * torch.tensor([[[10.0, 30], [50, 5]], [[7, 8], [20, 60]], [[33, 2], [1, 1]]])
     labels = torch.tensor([[1, 0], [1, 1], [0, 1]])
@@ -71,7 +71,9 @@ def as_prompts(of_image: list[dict[str, Tensor]]) -> Prompts:
         return torch.cat([one[name] for one in of_image]) if name in of_image[0] else None
 
     return Prompts(
-        image_index=torch.tensor([0, 0, 1]),
+        image_index=torch.tensor(
+            [place for place, one in enumerate(of_image) for _ in next(iter(one.values()))]
+        ),
         points=joined("point_coords"),
         point_labels=joined("point_labels"),
         boxes=joined("boxes"),
@@ -124,7 +126,8 @@ def test_sam_vit_b_equals_segment_anything_at_1024_pixels() -> None:
         features = ours.encode(image)
         torch.testing.assert_close(features.embedding, embedding, rtol=1e-5, atol=1e-5)
         for kinds in KINDS:
-            question = questions(kinds, side=1024, patch_size=16)[0]
+            of_image = questions(kinds, side=1024, patch_size=16)[:1]
+            question = of_image[0]
             sparse, dense = theirs.prompt_encoder(
                 points=(question["point_coords"], question["point_labels"])
                 if "points" in kinds
@@ -136,9 +139,10 @@ def test_sam_vit_b_equals_segment_anything_at_1024_pixels() -> None:
                 expected, _ = theirs.mask_decoder(
                     embedding, theirs.prompt_encoder.get_dense_pe(), sparse, dense, multimask
                 )
-                prompts = as_prompts([question, {name: t[:0] for name, t in question.items()}])
-                found = ours.decode(features, prompts, multimask).low_resolution_logits
-                torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+                found = ours.decode(features, as_prompts(of_image), multimask)
+                torch.testing.assert_close(
+                    found.low_resolution_logits, expected, rtol=1e-5, atol=1e-5
+                )
 
 
 def test_weights_of_a_larger_image_load_at_a_smaller_one() -> None:

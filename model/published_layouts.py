@@ -86,7 +86,7 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout(
         name="sam_unet",
         title="SAM-UNet",
-        markers=("sam_img_encoder.", "adapters_bridge."),
+        markers=("sam_img_encoder.", "adapters_in.", "adapters_bridge.", "resnet.", "med_token."),
         kind="sam_unet",
         names=sam_unet.PUBLISHED_NAMES,
     ),

@@ -19,6 +19,7 @@ from .presets import PRESETS
 from .pretrained_weights import load_weights
 from .published_layouts import OWN_LAYOUT, describe_encoder, guess_layout, recognise_layout
 from .published_names import SAM_PAIRS, SAMUS_PAIRS, Pairs, published_name
+from .sam import SamSegmenter
 from .samus import SamusSegmenter
 from .segmenter import Segmenter
 from .tensor_file import read_tensors
@@ -146,10 +147,8 @@ def _pairs_for(segmenter: Segmenter, *, layout: str) -> Pairs:
             f"The published SAMUS has no place for {len(more)} tensors, such as {more[0]}. Only a "
             "model without a detail skip can be written in its layout."
         )
-    architecture = segmenter.architecture
-    is_sam = isinstance(architecture, SamArchitecture) and not segmenter.added_to_sam
-    if layout == "sam" and is_sam:
-        if architecture.doubled_residual:
+    if layout == "sam" and isinstance(segmenter, SamSegmenter) and not segmenter.added_to_sam:
+        if segmenter.architecture.doubled_residual:
             _logger.warning(
                 "The decoder of this %s doubles a residual, which SAM's program does not: it will "
                 "answer otherwise unless it is changed so.",

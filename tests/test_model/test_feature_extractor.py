@@ -73,7 +73,7 @@ def test_training_a_head_on_it_leaves_the_segmenter_as_it_was():
     taps = segmenter.get_submodule("image_encoder").tapped_blocks
     extractor = feature_extractor(segmenter)
     before = {name: value.clone() for name, value in segmenter.state_dict().items()}
-    sum(features.sum() for features in extractor(image())).backward()
+    torch.stack([features.sum() for features in extractor(image())]).sum().backward()
     assert all(weight.grad is not None for weight in extractor.parameters())
     assert all(weight.grad is None for weight in segmenter.parameters())
     assert all(value.equal(before[name]) for name, value in segmenter.state_dict().items())

@@ -126,6 +126,7 @@ def test_a_file_of_sam_starts_every_relative_of_it(preset):
         ("medsa_vit_b", 0),
     ],
 )
+@pytest.mark.filterwarnings("ignore:for .*num_batches_tracked")  # a real counter, made on meta
 def test_the_real_sam_fits_the_real_relatives_after_resizing_positions(preset, num_resized):
     with torch.device("meta"):
         sam = sam_model_registry["vit_b"]().state_dict()

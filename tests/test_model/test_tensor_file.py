@@ -131,6 +131,7 @@ def test_a_stand_in_takes_whatever_a_pickle_does_to_it():
     inert.append(1)
     inert.add(2)
     inert["key"] = 3
+    assert inert("call") is inert
     inert.__setstate__({"lost": 4})
     assert vars(inert) == {}
 

@@ -5,6 +5,7 @@ correction; the encoder adds it. Module names are SAM's state-dict names where b
 
 Axis names used in this file:
     image, channel, row, column      of the framed image, or of the token grid
+    width                            channels of a token, where the embedding's are meant as well
 """
 
 from collections.abc import Callable
@@ -75,7 +76,7 @@ class EncoderOutput:
 
     embedding: Float[Tensor, "image channel row column"]
     branch_stages: tuple[Stage, ...]
-    taps: tuple[Tokens, ...]
+    taps: tuple[Float[Tensor, "image row column width"], ...]
     """Tokens after each of the tapped blocks."""
 
 

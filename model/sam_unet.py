@@ -73,7 +73,8 @@ class SamUnetSegmenter(SamSegmenter):
         """Return the embedding, and as `side` the features of several scales for the masks."""
         encoded = self.image_encoder(self._as_input(images))
         multiscale = self.embedding_upscaling(encoded.embedding)
-        for bridge, tokens in zip(self.bridges, encoded.taps, strict=True):
+        # The released bridges are numbered from the deepest tap.
+        for bridge, tokens in zip(self.bridges, reversed(encoded.taps), strict=True):
             multiscale = multiscale + bridge(tokens.permute(0, 3, 1, 2))
         return ImageFeatures(embedding=encoded.embedding, side={_MULTISCALE: multiscale})
 

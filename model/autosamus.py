@@ -61,10 +61,11 @@ class AutosamusSegmenter(SamusSegmenter):
         *SamusSegmenter.unpublished,
         PresenceHead,
     )
-    architecture: AutosamusArchitecture
 
     def __init__(self, architecture: AutosamusArchitecture) -> None:
         super().__init__(architecture)
+        self._categories = architecture.categories
+        self._trains_adapters = architecture.trains_adapters
         self.prompt_generator = PromptGenerator(architecture)
         self.dense_adapter = DenseAdapter(architecture)
         self.presence_head = PresenceHead(architecture) if architecture.judges_presence else None
@@ -72,7 +73,7 @@ class AutosamusSegmenter(SamusSegmenter):
     @property
     def categories(self) -> tuple[str, ...]:
         """What each answer about an image is about, in order."""
-        return self.architecture.categories
+        return self._categories
 
     def decode(
         self,
@@ -125,7 +126,7 @@ class AutosamusSegmenter(SamusSegmenter):
         """Tell whether it belongs to the generator, or to SAMUS's adapters where these train."""
         if isinstance(module, self.added_to_parent):
             return True
-        return self.architecture.trains_adapters and super().trains_with_base(module)
+        return self._trains_adapters and super().trains_with_base(module)
 
 
 def _without_absent(

@@ -73,7 +73,7 @@ def test_exported_graphs_give_the_same_masks(name: str, tmp_path: Path) -> None:
             "point_labels": prompts.point_labels.numpy(),
         },
     )
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-3, atol=1e-4)
 
 
 def two_boxes() -> Prompts:

@@ -166,9 +166,7 @@ def test_a_prompt_outside_of_the_image_is_refused(name: str) -> None:
         segmenter(images_for(segmenter, num_images=1), box)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in PROMPTED if {"points", "boxes"} - set(PRESETS[name].prompt_kinds)]
-)
+@pytest.mark.parametrize("name", [name for name in PROMPTED if "mixed" not in batches_for(name)])
 def test_a_kind_of_prompt_that_a_model_does_not_take_is_refused(name: str) -> None:
     segmenter = built(name).eval()
     kind = "clicks" if "points" not in segmenter.prompt_kinds else "boxes"

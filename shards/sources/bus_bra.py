@@ -31,11 +31,12 @@ CARD = SourceCard(
 
 def find_bus_bra(tree: RawTree, report: BuildReport) -> Iterable[FoundImage]:
     """Pair `bus_0001-l.png` with `mask_0001-l.png`; class and fold stand in the table."""
-    tables = [file for file in tree.files if file.name == FOLDS]
-    if not tables:
-        raise ValueError(f"root={tree.root}: lacks {FOLDS}, which tells class and fold. Add it.")
-    table = read_csv(tables[0], columns=("ID", "Pathology", "kFold"))
-    rows = {row["ID"].strip(): row for row in table}
+    rows = {
+        row["ID"]: row
+        for file in tree.files
+        if file.name == FOLDS
+        for row in read_csv(file, columns=("ID", "Pathology", "kFold"))
+    }
     pairs = pair_files(
         tree.select({".png"}, within="Images"),
         masks=tree.select({".png"}, within="Masks"),
@@ -47,12 +48,12 @@ def find_bus_bra(tree: RawTree, report: BuildReport) -> Iterable[FoundImage]:
         if pair.key in rows:
             yield _found(pair, row=rows[pair.key])
         else:
-            message = f"{pair.image}: has no row in {tables[0]}. Add it, or remove the image."
+            message = f"{pair.image}: has no row in {FOLDS}. Add it, or remove the image."
             report.add(InputError("image that no table names", message))
 
 
 def _found(pair: FilePair, *, row: dict[str, str]) -> FoundImage:
-    pathology = row["Pathology"].strip().lower()
+    pathology = row["Pathology"].lower()
     return FoundImage(
         name=pair.key,
         files=(pair.image, *pair.masks),

@@ -16,7 +16,9 @@ from .masks import (
     threshold_mask,
     union_masks,
 )
+from .matlab import matlab_array, matlab_shape
 from .pairs import FilePair, key_without, pair_files, with_one_mask
+from .picture_size import picture_size
 from .polygons import fill_polygon, labelme_polygons, plain_polygon, read_json
 from .raw_files import PICTURE_SUFFIXES, RawFile, RawTree, open_tree
 from .run_lengths import coco_mask_of
@@ -45,11 +47,14 @@ __all__ = [
     "key_without",
     "labelme_polygons",
     "load_array_pickle",
+    "matlab_array",
+    "matlab_shape",
     "num_entries_of",
     "num_frames_of",
     "open_tree",
     "open_video",
     "pair_files",
+    "picture_size",
     "plain_polygon",
     "read_array",
     "read_csv",

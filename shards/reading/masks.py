@@ -118,10 +118,14 @@ def fill_outline(outline: np.ndarray, *, where: str) -> np.ndarray:
     """
     from scipy import ndimage  # noqa: PLC0415 -- readers of shards never need it
 
-    filled = np.asarray(ndimage.binary_fill_holes(outline))
+    regions, num_regions = cast(tuple[np.ndarray, int], ndimage.label(~outline))
+    is_outside = np.zeros(num_regions + 1, dtype=bool)
+    for side in (regions[0], regions[-1], regions[:, 0], regions[:, -1]):
+        is_outside[side] = True
+    is_outside[0] = False  # the line itself
+    filled = ~is_outside[regions]
     if not outline.any() or filled.sum() > 2 * outline.sum():
         return filled
-    regions = cast(tuple[np.ndarray, int], ndimage.label(~outline))[0]
     rows, columns = np.nonzero(outline)
     middle = regions[round(float(rows.mean())), round(float(columns.mean()))]
     inside = regions == middle

@@ -32,10 +32,32 @@ from .echonet_dynamic import ECHONET_DYNAMIC
 from .echonet_pediatric import ECHONET_PEDIATRIC
 from .fallmud import FALLMUD
 from .fass import FASS
+from .fast_u_net import FAST_U_NET
+from .fh_ps_aop import FH_PS_AOP
+from .gist514_db import GIST514_DB
+from .hc18 import HC18
+from .hmc_qu import HMC_QU
+from .kidneyus import KIDNEYUS
+from .luss_phantom import LUSS_PHANTOM
+from .mmotu_2d import MMOTU_2D
+from .mmotu_3d import MMOTU_3D
+from .mup import MUP
 from .phantom import plan_phantom
 from .published_source import FoundImage, PublishedSource
+from .regpro import REGPRO
+from .s1 import S1
+from .sa_med2d_20m import SA_MED2D_20M
+from .segthy import SEGTHY
 from .source_card import SourceCard
 from .source_plan import PlannedSample, SourceFactory, SourcePlan
+from .stmus_nda import STMUS_NDA
+from .stu_hospital import STU_HOSPITAL
+from .tg3k import TG3K
+from .thyroidultrasoundcineclip import THYROIDULTRASOUNDCINECLIP
+from .tn3k import TN3K
+from .tnscui import TNSCUI
+from .ubpd import UBPD
+from .ultrasound_nerve_segmentation import ULTRASOUND_NERVE_SEGMENTATION
 from .us30k import plan_us30k
 from .us105 import US105
 
@@ -63,7 +85,29 @@ SOURCES: dict[str, SourceFactory] = {
     "echonet_pediatric": ECHONET_PEDIATRIC,
     "fallmud": FALLMUD,
     "fass": FASS,
+    "fast_u_net": FAST_U_NET,
+    "fh_ps_aop": FH_PS_AOP,
+    "gist514_db": GIST514_DB,
+    "hc18": HC18,
+    "hmc_qu": HMC_QU,
+    "kidneyus": KIDNEYUS,
+    "luss_phantom": LUSS_PHANTOM,
+    "mmotu_2d": MMOTU_2D,
+    "mmotu_3d": MMOTU_3D,
+    "mup": MUP,
     "phantom": plan_phantom,
+    "regpro": REGPRO,
+    "s1": S1,
+    "sa_med2d_20m": SA_MED2D_20M,
+    "segthy": SEGTHY,
+    "stmus_nda": STMUS_NDA,
+    "stu_hospital": STU_HOSPITAL,
+    "tg3k": TG3K,
+    "thyroidultrasoundcineclip": THYROIDULTRASOUNDCINECLIP,
+    "tn3k": TN3K,
+    "tnscui": TNSCUI,
+    "ubpd": UBPD,
+    "ultrasound_nerve_segmentation": ULTRASOUND_NERVE_SEGMENTATION,
     "us30k": plan_us30k,
 }
 

@@ -11,13 +11,14 @@ from shards.reading import (
     FilePair,
     RawFile,
     RawTree,
+    matlab_array,
+    matlab_shape,
     open_video,
     pair_files,
     read_sheet,
     resize_mask,
     with_one_mask,
 )
-from shards.reading.matlab import matlab_array, matlab_shape
 
 from .annotated_image import AnnotatedImage
 from .published_source import FoundImage, PublishedSource

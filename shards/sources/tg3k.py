@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from shards.build_report import BuildReport, InputError
-from shards.reading import FilePair, RawTree, pair_files, with_one_mask
-from shards.reading.picture_size import picture_size
+from shards.reading import FilePair, RawTree, pair_files, picture_size, with_one_mask
 
 from .annotated_image import MaskFile, read_masked_image
 from .published_source import FoundImage, PublishedSource

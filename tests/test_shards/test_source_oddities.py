@@ -1,0 +1,401 @@
+"""What is odd about single datasets from Fast-U-Net on, and what their files must not do."""
+
+import csv
+import dataclasses
+import io
+import shutil
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from shards.build_report import BuildReport, InputError
+from shards.config import BuildConfig
+from shards.reading import open_tree, read_csv, read_sheet, tables
+from shards.sample import UltrasoundSample
+from shards.sources.fast_u_net import FAST_U_NET
+from shards.sources.gist514_db import GIST514_DB
+from shards.sources.hc18 import HC18
+from shards.sources.hmc_qu import HMC_QU
+from shards.sources.kidneyus import KIDNEYUS
+from shards.sources.mmotu_2d import MMOTU_2D
+from shards.sources.mup import MUP
+from shards.sources.published_source import PublishedSource
+from shards.sources.regpro import REGPRO
+from shards.sources.s1 import S1
+from shards.sources.segthy import SEGTHY
+from shards.sources.tg3k import TG3K
+from shards.sources.thyroidultrasoundcineclip import THYROIDULTRASOUNDCINECLIP
+from shards.sources.tn3k import TN3K
+from shards.sources.tnscui import TNSCUI
+from shards.sources.ubpd import UBPD
+from tests.support import source_trees_pictures as pictures
+from tests.support import source_trees_volumes as volumes
+from tests.support.source_trees_pictures import SIZE, Writer, as_255, block, picture, save
+
+
+@dataclasses.dataclass
+class Read:
+    """What became of a tree."""
+
+    samples: dict[str, UltrasoundSample]
+    problems: str
+    """Of planning, and of reading every sample."""
+
+    report: BuildReport
+
+
+def read_all(source: PublishedSource, root: Path) -> Read:
+    report = BuildReport()
+    config = BuildConfig(source=source.card.name, root=str(root), output="unused")
+    samples = {}
+    for planned in source(config, report).samples:
+        try:
+            samples[planned.key.partition("__")[2]] = planned.read()
+        except ValueError as error:
+            report.add(InputError(getattr(error, "kind", "unreadable"), str(error)))
+    return Read(samples, report.describe_problems(), report)
+
+
+def raw_file(path: Path):
+    """Return a file as sources get it."""
+    (file,) = open_tree(path.parent, report=BuildReport()).files
+    return file
+
+
+def area(sample: UltrasoundSample) -> int:
+    return sum(thing.rle.area_pixels() for thing in sample.objects)
+
+
+# Pictures
+
+
+def test_hc18_takes_the_pixel_size_from_its_table_and_notes_rows_that_lack(tmp_path: Path) -> None:
+    pictures.write_hc18(tmp_path, SIZE)
+    read = read_all(HC18, tmp_path)
+    assert read.samples["000_hc"].origin.spacing_millimetres == (0.5, 0.5)
+    assert read.samples["001_hc"].origin.spacing_millimetres is None
+    assert read.report.notes["hc18: images without a pixel size in the table"] == 2
+
+
+def test_an_hc18_outline_that_leaves_the_picture_is_closed_along_its_border(tmp_path: Path) -> None:
+    line = np.zeros((40, 60), dtype=np.uint8)
+    line[0:20, 10] = line[0:20, 40] = line[20, 10:41] = 255
+    save(tmp_path / "training_set/186_HC.png", values=picture(1, size=(40, 60)))
+    save(tmp_path / "training_set/186_HC_Annotation.png", values=line)
+    sample = read_all(HC18, tmp_path).samples["186_hc"]
+    assert area(sample) == 21 * 31
+
+
+def test_hc18_test_images_are_left_out(tmp_path: Path) -> None:
+    pictures.write_hc18(tmp_path, SIZE)
+    save(tmp_path / "test_set/000_HC.png", values=picture(7))
+    assert len(read_all(HC18, tmp_path).samples) == 3
+
+
+def test_heads_and_abdomens_of_fast_u_net_do_not_mix(tmp_path: Path) -> None:
+    pictures.write_fast_u_net(tmp_path, SIZE)
+    save(tmp_path / "Dataset/HC/HC_image1/0039.png", values=picture(4))
+    save(tmp_path / "Dataset/HC/HC_mask/0039_Annotation.png", values=as_255(block(3)))
+    categories = {
+        key: sample.objects[0].category
+        for key, sample in read_all(FAST_U_NET, tmp_path).samples.items()
+        if "0039" in key
+    }
+    assert categories == {"ac-0039": "fetal_abdomen", "hc-0039": "fetal_head"}
+
+
+def test_fast_u_net_asks_for_its_rar_archives_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "Dataset/AC").mkdir(parents=True)
+    (tmp_path / "Dataset/AC/AC_mask.rar").write_bytes(b"Rar!")
+    pictures.save(tmp_path / "Dataset/AC/AC_image1/0039.png", values=picture(1))
+    problems = read_all(FAST_U_NET, tmp_path).problems
+    assert "AC_mask.rar" in problems
+    assert "by hand" in problems
+
+
+def test_the_second_annotator_of_kidneyus_is_left_out(tmp_path: Path) -> None:
+    pictures.write_kidneyus(tmp_path, SIZE)
+    shutil.rmtree(tmp_path / "kidneyUS-main/labels/reviewed_masks_2")
+    assert len(read_all(KIDNEYUS, tmp_path).samples) == 3
+
+
+def test_a_kidney_with_regions_but_no_capsule_is_refused(tmp_path: Path) -> None:
+    pictures.write_kidneyus(tmp_path, SIZE)
+    (capsule,) = tmp_path.glob("**/reviewed_masks_1/capsule/100_IM-0247*")
+    capsule.unlink()
+    assert "expected one in capsule" in read_all(KIDNEYUS, tmp_path).problems
+
+
+def test_an_ovary_in_no_list_has_no_class_and_is_refused(tmp_path: Path) -> None:
+    pictures.write_mmotu_2d(tmp_path, SIZE)
+    (tmp_path / "OTU_2d/train_cls.txt").write_text("1.JPG 2\n1.JPG 3\n")
+    read = read_all(MMOTU_2D, tmp_path)
+    assert read.report.problems_by_kind() == {
+        "image in no list": 1,
+        "line that cannot be used": 1,
+    }
+    assert "3.JPG" in read.problems
+
+
+def test_s1_notes_grey_values_that_are_no_class(tmp_path: Path) -> None:
+    pictures.write_s1(tmp_path, SIZE)
+    mask = np.full(SIZE, 60, dtype=np.uint8)
+    save(tmp_path / "Data/TrainingDataSet/Expanded-3-channel-Labels/1.png", values=mask)
+    read = read_all(S1, tmp_path)
+    assert read.samples["train-1"].objects == ()
+    assert read.report.notes["s1: masks with grey values beside 0, 127 and 255"] == 1
+
+
+def test_two_masks_of_one_image_are_refused(tmp_path: Path) -> None:
+    pictures.write_s1(tmp_path, SIZE)
+    twice = tmp_path / "Data/TrainingDataSet/Expanded-3-channel-Labels/0.bmp"
+    save(twice, values=as_255(block(3)))
+    assert str(twice) in read_all(S1, tmp_path).problems
+
+
+def test_tn3k_without_the_list_of_a_fold_trains_on_all_of_trainval(tmp_path: Path) -> None:
+    pictures.write_tn3k(tmp_path, SIZE)
+    (fold,) = tmp_path.glob("**/tn3k-trainval-fold0.json")
+    fold.unlink()
+    splits = [one.origin.official_split for one in read_all(TN3K, tmp_path).samples.values()]
+    assert sorted(map(str, splits)) == ["test", "train", "train", "train"]
+
+
+def test_a_tn3k_fold_that_does_not_fit_the_images_is_refused(tmp_path: Path) -> None:
+    pictures.write_tn3k(tmp_path, SIZE)
+    (fold,) = tmp_path.glob("**/tn3k-trainval-fold0.json")
+    pictures.write_json(fold, content={"train": [1, 2, 3], "val": [0]})
+    read = read_all(TN3K, tmp_path)
+    assert read.report.refuses(max_skipped_samples=100)
+    assert "expected 0 to 2" in read.problems
+
+
+def test_tnscui_takes_palette_masks_and_refuses_other_values(tmp_path: Path) -> None:
+    pictures.write_tnscui(tmp_path, SIZE)
+    folder = tmp_path / "tnscui/SegmentationClass"
+    palette = Image.fromarray(block(2).astype(np.uint8), mode="P")
+    palette.putpalette([0, 0, 0, 128, 0, 0])
+    palette.save(folder / "1.png")
+    save(folder / "2.png", values=block(2).astype(np.uint8) * 2)
+    save(folder / "3.png", values=(block(1) * 255 | block(5)).astype(np.uint8))
+    mixed = np.where(block(1), 255, 0).astype(np.uint8)
+    mixed[20:, 20:] = 1
+    save(folder / "3.png", values=mixed)
+    read = read_all(TNSCUI, tmp_path)
+    assert area(read.samples["1"]) == block(2).sum()
+    assert "values [2]" in read.problems
+    assert "both 1 and 255" in read.problems
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ({"label": "gutou", "points": [[1, 1], [9, 1], [9, 9]]}, "'gutou'"),
+        ({"label": "shenjing", "points": [[1, 1], [9, 9]]}, "2 points"),
+        ({"label": "shenjing"}, "lacks its label or its points"),
+    ],
+)
+def test_ubpd_refuses_shapes_that_it_cannot_name_or_fill(
+    shape: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    pictures.write_ubpd(tmp_path, SIZE)
+    content = {"shapes": [shape], "imageHeight": SIZE[0], "imageWidth": SIZE[1]}
+    pictures.write_json(tmp_path / "json_train/3_0001.json", content=content)
+    assert message in read_all(UBPD, tmp_path).problems
+
+
+def test_ubpd_reads_files_that_are_not_utf_8(tmp_path: Path) -> None:
+    pictures.write_ubpd(tmp_path, SIZE)
+    path = tmp_path / "json_train/12_0035.json"
+    path.write_bytes(path.read_bytes().replace(b'{"shapes"', b'{"by": "Andr\xe9", "shapes"'))
+    assert area(read_all(UBPD, tmp_path).samples["12_0035"]) == block(1).sum()
+
+
+def test_each_annotation_of_gist514_is_an_object_and_a_nameless_class_is_refused(
+    tmp_path: Path,
+) -> None:
+    pictures.write_gist514_db(tmp_path, SIZE)
+    assert len(read_all(GIST514_DB, tmp_path).samples["0001"].objects) == 2
+    (listing,) = tmp_path.glob("**/train_anno*.json")
+    listing.write_text(listing.read_text().replace('"category_id": 4', '"category_id": 9'))
+    assert "'9'" in read_all(GIST514_DB, tmp_path).problems
+
+
+# Volumes, videos, arrays
+
+
+def test_volumes_stand_upright_and_keep_their_spacing(tmp_path: Path) -> None:
+    volumes.write_mup(tmp_path / "mup", SIZE)
+    scan = read_all(MUP, tmp_path / "mup").samples["train-01_0001"]
+    assert np.array_equal(scan.image, np.flipud(picture(2)))
+    assert scan.origin.spacing_millimetres == pytest.approx((0.25, 0.5))
+    assert (scan.origin.sequence, scan.origin.frame) == ("train-01", 1)
+
+    volumes.write_regpro(tmp_path / "regpro", SIZE)
+    sagittal = read_all(REGPRO, tmp_path / "regpro").samples["train-case000001_0001"]
+    assert np.array_equal(sagittal.image, np.rot90(picture(2), k=2))
+    assert sagittal.origin.spacing_millimetres == pytest.approx((0.25, 0.5))
+
+
+def test_channels_of_regpro_overlap_and_each_is_an_object(tmp_path: Path) -> None:
+    volumes.write_regpro(tmp_path, SIZE)
+    sample = read_all(REGPRO, tmp_path).samples["train-case000001_0001"]
+    assert [thing.category for thing in sample.objects] == ["prostate", "prostate_landmark"]
+    assert (sample.objects[0].mask() & sample.objects[1].mask()).any()
+
+
+def test_segthy_refuses_values_beyond_its_classes(tmp_path: Path) -> None:
+    volumes.write_segthy(tmp_path, SIZE)
+    labels = np.full((2, *SIZE), 6, dtype=np.uint8)
+    (path,) = tmp_path.glob("**/US_thyroid_label/001*")
+    volumes.save_volume(path, values=labels)
+    assert "values [6]" in read_all(SEGTHY, tmp_path).problems
+
+
+def test_hmc_qu_counts_the_frames_of_its_sheet_from_one(tmp_path: Path) -> None:
+    volumes.write_hmc_qu(tmp_path, SIZE)
+    sample = read_all(HMC_QU, tmp_path).samples["es0001_4ch_1_0001"]
+    assert np.array_equal(sample.image, picture(1))  # Reference Frame is 2, the second frame
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (["ES0001_4CH_1", "", "2", "4", "x"], "2 masks, the sheet says frames 2 to 4"),
+        (["ES0009_4CH_1", "", "2", "3", "x"], "no sheet has a row for 'ES0001_4CH_1'"),
+    ],
+)
+def test_hmc_qu_refuses_masks_that_its_sheet_does_not_place(
+    row: list[str], message: str, tmp_path: Path
+) -> None:
+    volumes.write_hmc_qu(tmp_path, SIZE)
+    rows = [["ECHO", "SEG1", "Beginn", "Ende", "LV Wall"], row, ["ES0002 4CH_1", "", "1", "2", "x"]]
+    volumes.save_sheet(tmp_path / "A4C.xlsx", rows=rows)
+    read = read_all(HMC_QU, tmp_path)
+    assert message in read.problems
+    assert len(read.samples) == 2  # of the other clip, whose columns were found by their places
+
+
+def test_cine_clips_may_be_named_by_texts_and_lie_in_any_order(tmp_path: Path) -> None:
+    volumes.write_cine_clips(tmp_path, SIZE)
+    with h5py.File(tmp_path / "dataset.hdf5", "a") as file:
+        del file["annot_id"]
+        file["annot_id"] = np.array(["12_1", "3_", "12_2"], dtype=h5py.string_dtype())
+    samples = read_all(THYROIDULTRASOUNDCINECLIP, tmp_path).samples
+    assert samples.keys() == {"12_1_00007", "3_00001", "12_2_00002"}
+    assert samples["12_1_00007"].origin.subject == samples["12_2_00002"].origin.subject == "12"
+    assert np.array_equal(samples["3_00001"].image, picture(1))
+
+
+@pytest.mark.parametrize(
+    ("source", "write", "broken"),
+    [
+        (HMC_QU, volumes.write_hmc_qu, "**/Mask_ES0001*"),
+        (HMC_QU, volumes.write_hmc_qu, "**/ES0001_4CH_1.avi"),
+        (MUP, volumes.write_mup, "**/microUS_train_01.nii.gz"),
+        (REGPRO, volumes.write_regpro, "train/us_labels/*"),
+        (SEGTHY, volumes.write_segthy, "**/US_thyroid_label/001*"),
+        (TG3K, pictures.write_tg3k, "**/thyroid-image/0001.jpg"),
+        (UBPD, pictures.write_ubpd, "**/12_0034.json"),
+    ],
+    ids=lambda one: getattr(one, "card", one).name if hasattr(one, "card") else None,
+)
+def test_a_broken_file_is_a_problem_that_names_it_and_others_are_read(
+    source: PublishedSource, write: Writer, broken: str, tmp_path: Path
+) -> None:
+    expected = write(tmp_path, SIZE)
+    (path,) = tmp_path.glob(broken)
+    path.write_bytes(b"broken")
+    read = read_all(source, tmp_path)
+    assert str(path) in read.problems
+    assert 0 < len(read.samples) < len(expected)
+
+
+# Tables
+
+
+def test_a_table_without_a_column_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sizes.csv").write_text("filename,size\na.png,1\n")
+    with pytest.raises(ValueError, match=r"lacks the columns pixel size.*found filename, size"):
+        read_csv(raw_file(tmp_path / "sizes.csv"), columns=("filename", "pixel size(mm)"))
+
+
+def test_a_short_row_of_a_table_is_refused_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "sizes.csv").write_text("filename,size\na.png,1\n\nb.png\n")
+    with pytest.raises(ValueError, match="line 4: has 1 values for 2 columns"):
+        read_csv(raw_file(tmp_path / "sizes.csv"), columns=("size",))
+
+
+def test_a_sheet_keeps_empty_cells_in_place(tmp_path: Path) -> None:
+    rows = [["name", "", "3"], ["", "b", ""]]
+    volumes.save_sheet(tmp_path / "table.xlsx", rows=rows)
+    assert read_sheet(raw_file(tmp_path / "table.xlsx")) == [["name", "", "3"], ["", "b"]]
+
+
+@pytest.mark.parametrize("kind", ["no zip", "no sheet", "bomb"])
+def test_what_is_no_workbook_is_refused(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "MAX_SHEET_BYTES", 1000)
+    content = io.BytesIO(b"no zip")
+    if kind != "no zip":
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as workbook:
+            name = "xl/worksheets/sheet1.xml" if kind == "bomb" else "other.xml"
+            workbook.writestr(name, b" " * 1001 if kind == "bomb" else b"")
+    # The name is not that of an archive, so that it is not listed as a folder.
+    (tmp_path / "table.xlsx").write_bytes(content.getvalue())
+    with pytest.raises(ValueError, match=r"table.xlsx: cannot be read as an .xlsx workbook"):
+        read_sheet(raw_file(tmp_path / "table.xlsx"))
+
+
+# Real files
+
+
+@pytest.fixture
+def real_hc18(shared_folder: Path) -> Path:
+    folder = shared_folder / "data/raw/hc18"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there")
+    return folder
+
+
+def test_the_real_hc18_has_122_images_of_its_subjects(real_hc18: Path) -> None:
+    report = BuildReport()
+    plan = HC18(BuildConfig(source="hc18", root=str(real_hc18), output="unused"), report)
+    assert len(plan.samples) == 122
+    assert report.num_problems == 0
+    assert not report.notes
+    subjects = {planned.subject for planned in plan.samples}
+    assert {int(subject) for subject in subjects} <= {*range(100), 186}
+    (open_outline,) = [one for one in plan.samples if one.key == "hc18__186_hc"]
+    sample = open_outline.read()
+    assert sample.origin.spacing_millimetres is not None
+    rows, columns = sample.size
+    assert 0.1 < area(sample) / (rows * columns) < 0.8
+
+
+@pytest.mark.slow
+def test_real_heads_have_the_circumference_that_the_challenge_gives(real_hc18: Path) -> None:
+    with (real_hc18 / "training_set_pixel_size_and_HC.csv").open() as stream:
+        table = {row["filename"]: row for row in csv.DictReader(stream)}
+    config = BuildConfig(source="hc18", root=str(real_hc18), output="unused")
+    planned = {one.key: one for one in HC18(config, BuildReport()).samples}
+    for key in ("hc18__186_hc", *list(planned)[::10]):
+        sample = planned[key].read()
+        stated = float(
+            table[f"{key.removeprefix('hc18__').upper()}.png"]["head circumference (mm)"]
+        )
+        assert sample.origin.spacing_millimetres is not None
+        millimetres = sample.origin.spacing_millimetres[0]
+        # Half axes of the ellipse with the mask's second moments, and Ramanujan's circumference.
+        (thing,) = sample.objects
+        variances = np.linalg.eigvalsh(np.cov(np.array(np.nonzero(thing.mask()))))
+        short, long = 2 * np.sqrt(variances) * millimetres
+        around = np.pi * (3 * (short + long) - np.sqrt((3 * short + long) * (short + 3 * long)))
+        tolerance = 0.1 if key == "hc18__186_hc" else 0.03
+        assert around == pytest.approx(stated, rel=tolerance), key

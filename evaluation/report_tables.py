@@ -58,6 +58,10 @@ def metrics_of(summary: Summary) -> list[str]:
     return [name for name in METRICS if name in summary.overall.metrics]
 
 
+_LABEL_COLUMNS = 16
+"""A category's name is folded only beyond this."""
+
+
 def terminal_table(summary: Summary) -> "TerminalTable":
     """Return the main figures, overall and by category, for a terminal of 100 columns."""
     from rich.table import Table as TerminalTable  # noqa: PLC0415
@@ -65,13 +69,14 @@ def terminal_table(summary: Summary) -> "TerminalTable":
     chosen = ["dice", "hd95_pixels", "hd95_millimetres", "detection_rate", "false_positive_rate"]
     names = [name for name in chosen if name in summary.overall.metrics]
     table = TerminalTable(title=f"{summary.model}, {summary.protocol}", title_justify="left")
-    table.add_column("", overflow="fold")
-    table.add_column("rows", justify="right")
-    for name in names:
-        table.add_column(METRICS[name], justify="right", no_wrap=True)
     strata = {"all": summary.overall}
     if len(summary.by_category) > 1:
         strata |= summary.by_category
+    widest = min(_LABEL_COLUMNS, max(len(label) for label in strata))
+    table.add_column("", overflow="fold", min_width=widest)
+    table.add_column("rows", justify="right")
+    for name in names:
+        table.add_column(METRICS[name], justify="right", no_wrap=True)
     for label, stratum in strata.items():
         cells = [
             format_interval(name, stratum.metrics.get(name)).replace(" [", "\n[") for name in names

@@ -22,7 +22,7 @@ def evaluate(config: EvaluateConfig) -> None:
 def _show(result: "EvaluationResult") -> None:
     from evaluation.report_tables import terminal_table
 
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 100)
     for summary in result.summaries:
         console.print(terminal_table(summary))
     console.print(f"report   {result.folder / 'report.html'}", soft_wrap=True, highlight=False)

@@ -55,7 +55,7 @@ class SamUnetSegmenter(SamSegmenter):
         "mask_decoder.iou_prediction_head.",
     )
     predicts_iou: ClassVar[bool] = False
-    mask_decoder: MedicalTokenDecoder  # pyright: ignore[reportIncompatibleVariableOverride]
+    mask_decoder: MedicalTokenDecoder
 
     def __init__(self, architecture: SamUnetArchitecture) -> None:
         super().__init__(architecture, plugs=sam_unet_plugs(architecture))

@@ -111,8 +111,8 @@ def test_without_its_branch_the_embedding_is_sams() -> None:
         with_branch = segmenter.encode(images).embedding
         for module in segmenter.modules():
             if isinstance(module, Reshaper):
-                nn.init.zeros_(module.layers[-1].weight)
-                nn.init.zeros_(module.layers[-1].bias)
+                module.layers[-1].get_parameter("weight").zero_()
+                module.layers[-1].get_parameter("bias").zero_()
         expected = sam.encode(images).embedding
         torch.testing.assert_close(segmenter.encode(images).embedding, expected)
     assert not torch.allclose(with_branch, expected, atol=1e-3)

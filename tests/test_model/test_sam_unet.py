@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from model import Prompts, build_segmenter, freeze, load_weights

@@ -111,7 +111,13 @@ SOURCES: dict[str, SourceFactory] = {
     "us30k": plan_us30k,
 }
 
+CARDS: dict[str, SourceCard] = {
+    name: source.card for name, source in SOURCES.items() if isinstance(source, PublishedSource)
+}
+"""Of the published datasets."""
+
 __all__ = [
+    "CARDS",
     "SOURCES",
     "AnnotatedImage",
     "FoundImage",

@@ -32,9 +32,13 @@ def _show(config: ComparisonConfig, comparison: "ModelComparison") -> None:
     from evaluation import comparison_table
 
     cells = comparison_table(comparison)
-    table = Table(*cells.titles, title=cells.caption, title_justify="left")
+    # What fits into 80 columns; the file has the rest.
+    shown = [*(cells.titles.index(title) for title in ("model", "asked by", "Dice")), -1]
+    table = Table(title=cells.caption, title_justify="left")
+    for place in shown:
+        table.add_column(cells.titles[place], no_wrap=place >= 0)
     for row in cells.rows:
-        table.add_row(*(cell.replace(" [", "\n[") for cell in row))
+        table.add_row(*(row[place].replace(" [", "\n[") for place in shown))
     console = Console()
     console.print(table)
     console.print(f"table    {config.folder}/comparison.md", soft_wrap=True, highlight=False)

@@ -60,6 +60,12 @@ def write_json(path: Path, *, content: object) -> None:
     path.write_text(json.dumps(content))
 
 
+def stretched(mask: np.ndarray, *, size: Size) -> np.ndarray:
+    """Return a mask on a grid of whole multiples of its rows and columns."""
+    rows, columns = size[0] // mask.shape[0], size[1] // mask.shape[1]
+    return mask.repeat(rows, axis=0).repeat(columns, axis=1)
+
+
 def nothing(size: Size = SIZE) -> np.ndarray:
     return np.zeros(size, dtype=bool)
 
@@ -239,7 +245,7 @@ def write_stmus_nda(root: Path, first: Size) -> dict[str, Expected]:
 
 def write_stu_hospital(root: Path, first: Size) -> dict[str, Expected]:
     for number in (1, 2):
-        mask = block(1, size=first if number == 1 else SIZE) & (number == 1)
+        mask = stretched(block(1), size=first if number == 1 else SIZE) & (number == 1)
         soft = np.where(mask, 200, np.where(np.roll(mask, 1, axis=0), 90, 0)).astype(np.uint8)
         save(root / f"Hospital/Test_Image_{number}.png", values=picture(number))
         save(root / f"Hospital/mask_{number}.png", values=soft)

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.support.source_trees_pictures import SIZE, Expected, Size, block, nothing, picture
+from tests.support.source_trees_pictures import (
+    SIZE,
+    Expected,
+    Size,
+    block,
+    nothing,
+    picture,
+    stretched,
+)
 
 
 def save_volume(
@@ -154,7 +162,7 @@ def write_hmc_qu(root: Path, first: Size) -> dict[str, Expected]:
         size = first if start == 2 else SIZE
         frames = [picture(place) for place in range(4)]
         save_video(root / f"HMC-QU/A4C/{name}.avi", frames=frames)
-        walls = np.stack([block(1, size=size), nothing(size)]).astype(np.uint8)
+        walls = np.stack([stretched(block(1), size=size), nothing(size)]).astype(np.uint8)
         savemat(masks / f"Mask_{name}.mat", {"predicted": walls})
         rows.append([name, "", str(start), str(start + 1), "x"])
         subject = name[:6]

@@ -78,7 +78,7 @@ def test_an_image_is_encoded_once_for_all_its_prompts_and_not_without_any():
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 def test_answers_do_not_depend_on_the_batch(tiny, batch_size):
-    images = images_of((50, 60), (64, 64, 3), (90, 40), (33, 47))
+    images = images_of((50, 60), (64, 64, 3), (90, 50), (53, 67))
     prompts = [[CLICK, BOX], [BOTH], [CLICKS, CLICK, BOX], [BOX]]
     together = SegmenterPredictor(tiny, batch_size=batch_size).predict(images, prompts)
     for image, questions, answers in zip(images, prompts, together, strict=True):
@@ -86,6 +86,12 @@ def test_answers_do_not_depend_on_the_batch(tiny, batch_size):
         for question, answer in zip(questions, answers, strict=True):
             (alone,) = SegmenterPredictor(tiny).predict([image], [[question]])
             assert answer == pytest.approx(alone[0], abs=1e-4)
+
+
+def test_a_prompt_outside_of_the_image_is_refused(tiny):
+    outside = ImagePrompt(points=((70.0, 30.0),), point_labels=(1,))
+    with pytest.raises(ValueError, match=r"outside of the framed image of 64 x 64 pixels"):
+        SegmenterPredictor(tiny).predict(images_of((64, 64)), [[outside]])
 
 
 def test_prompts_change_the_answer(tiny):

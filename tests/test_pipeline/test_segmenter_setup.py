@@ -32,3 +32,24 @@ def test_a_model_of_one_unrated_mask_trains_by_focal_loss_and_dice() -> None:
     assert all(weight.requires_grad for weight in prepared.segmenter.parameters())
     buffers = {name for name, _ in prepared.segmenter.named_buffers()}
     assert "image_encoder.branch.stages.0.1.running_mean" in buffers & prepared.saved_names
+
+
+@pytest.mark.parametrize(
+    ("kinds", "said"),
+    [
+        ("boxes", "would ask with points. Set prompts.box_probability=1 num_error_clicks=0"),
+        ("points,masks", "would ask with boxes. Set prompts.box_probability=0"),
+        ("points,boxes", "would ask with masks. Set num_error_clicks=0 num_mask_refinements=0"),
+    ],
+)
+def test_a_model_is_not_trained_with_prompts_that_it_does_not_take(kinds: str, said: str) -> None:
+    only = f"model.overrides={{prompt_kinds: [{kinds}]}}"
+    with pytest.raises(ValueError, match=said):
+        prepare_segmenter(load("model.preset=sam_tiny", only), categories=())
+
+
+def test_a_model_of_boxes_alone_is_trained_with_boxes() -> None:
+    words = ("model.preset=medsam_tiny", "prompts.box_probability=1", "num_error_clicks=0")
+    segmenter = prepare_segmenter(load(*words), categories=()).segmenter
+    frozen = {name.split(".")[0] for name, p in segmenter.named_parameters() if not p.requires_grad}
+    assert "prompt_encoder" in frozen

@@ -1,6 +1,7 @@
 """HC18: fetal heads, whose masks are thin ellipse outlines."""
 
 import dataclasses
+import re
 from collections.abc import Iterable
 from functools import partial
 
@@ -31,6 +32,7 @@ CARD = SourceCard(
 )
 
 _SUFFIX = "_Annotation"
+_POSITIVE = re.compile(r"\d*\.?\d*[1-9]\d*(e-?\d+)?")
 
 
 def find_hc18(tree: RawTree, report: BuildReport) -> Iterable[FoundImage]:
@@ -55,12 +57,17 @@ def find_hc18(tree: RawTree, report: BuildReport) -> Iterable[FoundImage]:
 
 def _pixel_sizes(tree: RawTree) -> dict[str, float]:
     columns = ("filename", "pixel size(mm)")
-    return {
-        row[columns[0]]: float(row[columns[1]])
-        for file in tree.select({".csv"})
-        if file.stem == "training_set_pixel_size_and_HC"
-        for row in read_csv(file, columns=columns)
-    }
+    sizes = {}
+    for file in tree.select({".csv"}):
+        if file.stem != "training_set_pixel_size_and_HC":
+            continue
+        for name, size in (
+            tuple(row[one] for one in columns) for row in read_csv(file, columns=columns)
+        ):
+            if not _POSITIVE.fullmatch(size):
+                raise ValueError(f"{file}: {name} has the pixel size {size!r}. Mend the line.")
+            sizes[name] = float(size)
+    return sizes
 
 
 def _found(pair: FilePair, *, pixel_millimetres: float | None) -> FoundImage:

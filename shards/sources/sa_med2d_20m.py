@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 from shards.build_report import BuildReport, InputError
 from shards.reading import RawFile, RawTree, read_json
@@ -54,7 +55,7 @@ def find_sa_med2d(tree: RawTree, report: BuildReport) -> Iterable[FoundImage]:
             for file in tree.select({".png"})
             if file.path.is_relative_to(folder)
         }
-        content = read_json(listing)
+        content = _read_mapping(listing)
         for name, masks in sorted(content.items()):
             if not name.startswith(f"images/{_MODALITY}"):
                 continue
@@ -67,11 +68,18 @@ def find_sa_med2d(tree: RawTree, report: BuildReport) -> Iterable[FoundImage]:
             yield _found(files[name], masks=kept, dataset=parts[1], place="--".join(parts[2:]))
 
 
+def _read_mapping(file: RawFile) -> dict[str, Any]:
+    content = read_json(file)
+    if not isinstance(content, dict):
+        raise ValueError(f"{file}: expected a JSON mapping by name. Fetch the file again.")
+    return content
+
+
 def _union_classes(tree: RawTree) -> dict[str, set[int]]:
     unions: dict[str, set[int]] = defaultdict(set)
     for file in tree.select({".json"}):
         if file.stem == _CLASSES:
-            for dataset, classes in read_json(file).items():
+            for dataset, classes in _read_mapping(file).items():
                 unions[dataset] |= {int(n) for name, n in classes.items() if name[:6] == "union_"}
     return unions
 

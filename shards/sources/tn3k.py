@@ -74,9 +74,10 @@ def _with_splits(
 def _validation_of(fold: RawFile, *, names: list[str], report: BuildReport) -> set[str]:
     """Return the names of the validation part; the lists must cover every name, once."""
     content = read_json(fold)
-    places = content.get("val", []) if isinstance(content, dict) else []
-    both = [*places, *content.get("train", [])] if places else []
-    if sorted(both) != list(range(len(names))):
+    parts = content if isinstance(content, dict) else {}
+    places = parts.get("val") or []
+    both = [*places, *(parts.get("train") or [])]
+    if sorted(both, key=str) != sorted(range(len(names)), key=str):
         message = (
             f"{fold}: train and val have {len(both)} numbers; expected 0 to {len(names) - 1}, each "
             "once, as there are so many trainval pairs. Restore the images, or remove the list."

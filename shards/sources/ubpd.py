@@ -66,8 +66,9 @@ def read_labelme_image(image: RawFile, *, shapes: RawFile) -> AnnotatedImage:
     """Read an image and fill the polygons of its LabelMe file."""
     picture = open_image(image)
     rows, columns = picture.pixels.shape[:2]
+    polygons = list(labelme_polygons(shapes))
     content = read_json(shapes)
-    drawn_on = (content.get("imageHeight", rows), content.get("imageWidth", columns))
+    drawn_on = (content.get("imageHeight") or rows, content.get("imageWidth") or columns)
     if drawn_on != (rows, columns):
         raise InputError(
             "mask of another size",
@@ -76,7 +77,7 @@ def read_labelme_image(image: RawFile, *, shapes: RawFile) -> AnnotatedImage:
         )
     masks = tuple(
         (label, fill_polygon(points, size=(rows, columns), where=f"{shapes}, {label}"))
-        for label, points in labelme_polygons(shapes)
+        for label, points in polygons
     )
     return AnnotatedImage(image=picture, masks=masks)
 

@@ -1,10 +1,6 @@
 """What is odd about single datasets from Fast-U-Net on, and what their files must not do."""
 
-import csv
-import dataclasses
-import io
 import shutil
-import zipfile
 from pathlib import Path
 
 import h5py
@@ -12,13 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shards.build_report import BuildReport, InputError
+from shards import build_corpora, validate_corpus
 from shards.config import BuildConfig
-from shards.reading import open_tree, read_csv, read_sheet, tables
-from shards.sample import UltrasoundSample
 from shards.sources.fast_u_net import FAST_U_NET
 from shards.sources.gist514_db import GIST514_DB
-from shards.sources.hc18 import HC18
 from shards.sources.hmc_qu import HMC_QU
 from shards.sources.kidneyus import KIDNEYUS
 from shards.sources.mmotu_2d import MMOTU_2D
@@ -26,6 +19,7 @@ from shards.sources.mup import MUP
 from shards.sources.published_source import PublishedSource
 from shards.sources.regpro import REGPRO
 from shards.sources.s1 import S1
+from shards.sources.sa_med2d_20m import SA_MED2D_20M
 from shards.sources.segthy import SEGTHY
 from shards.sources.tg3k import TG3K
 from shards.sources.thyroidultrasoundcineclip import THYROIDULTRASOUNDCINECLIP
@@ -34,66 +28,10 @@ from shards.sources.tnscui import TNSCUI
 from shards.sources.ubpd import UBPD
 from tests.support import source_trees_pictures as pictures
 from tests.support import source_trees_volumes as volumes
+from tests.support.source_reading import area, read_all
 from tests.support.source_trees_pictures import SIZE, Writer, as_255, block, picture, save
 
-
-@dataclasses.dataclass
-class Read:
-    """What became of a tree."""
-
-    samples: dict[str, UltrasoundSample]
-    problems: str
-    """Of planning, and of reading every sample."""
-
-    report: BuildReport
-
-
-def read_all(source: PublishedSource, root: Path) -> Read:
-    report = BuildReport()
-    config = BuildConfig(source=source.card.name, root=str(root), output="unused")
-    samples = {}
-    for planned in source(config, report).samples:
-        try:
-            samples[planned.key.partition("__")[2]] = planned.read()
-        except ValueError as error:
-            report.add(InputError(getattr(error, "kind", "unreadable"), str(error)))
-    return Read(samples, report.describe_problems(), report)
-
-
-def raw_file(path: Path):
-    """Return a file as sources get it."""
-    (file,) = open_tree(path.parent, report=BuildReport()).files
-    return file
-
-
-def area(sample: UltrasoundSample) -> int:
-    return sum(thing.rle.area_pixels() for thing in sample.objects)
-
-
 # Pictures
-
-
-def test_hc18_takes_the_pixel_size_from_its_table_and_notes_rows_that_lack(tmp_path: Path) -> None:
-    pictures.write_hc18(tmp_path, SIZE)
-    read = read_all(HC18, tmp_path)
-    assert read.samples["000_hc"].origin.spacing_millimetres == (0.5, 0.5)
-    assert read.samples["001_hc"].origin.spacing_millimetres is None
-    assert read.report.notes["hc18: images without a pixel size in the table"] == 2
-
-
-def test_an_hc18_outline_that_leaves_the_picture_is_closed_along_its_border(tmp_path: Path) -> None:
-    line = np.zeros((40, 60), dtype=np.uint8)
-    line[0:20, 10] = line[0:20, 40] = line[20, 10:41] = 255
-    save(tmp_path / "training_set/186_HC.png", values=picture(1, size=(40, 60)))
-    save(tmp_path / "training_set/186_HC_Annotation.png", values=line)
-    sample = read_all(HC18, tmp_path).samples["186_hc"]
-    assert area(sample) == 21 * 31
-
-
-def test_hc18_test_images_are_left_out(tmp_path: Path) -> None:
-    pictures.write_hc18(tmp_path, SIZE)
-    save(tmp_path / "test_set/000_HC.png", values=picture(7))
-    assert len(read_all(HC18, tmp_path).samples) == 3
 
 
 def test_heads_and_abdomens_of_fast_u_net_do_not_mix(tmp_path: Path) -> None:
@@ -197,10 +135,11 @@ def test_tnscui_takes_palette_masks_and_refuses_other_values(tmp_path: Path) -> 
         ({"label": "gutou", "points": [[1, 1], [9, 1], [9, 9]]}, "'gutou'"),
         ({"label": "shenjing", "points": [[1, 1], [9, 9]]}, "2 points"),
         ({"label": "shenjing"}, "lacks its label or its points"),
+        ("shenjing", "lacks its label or its points"),
     ],
 )
 def test_ubpd_refuses_shapes_that_it_cannot_name_or_fill(
-    shape: dict[str, object], message: str, tmp_path: Path
+    shape: object, message: str, tmp_path: Path
 ) -> None:
     pictures.write_ubpd(tmp_path, SIZE)
     content = {"shapes": [shape], "imageHeight": SIZE[0], "imageWidth": SIZE[1]}
@@ -223,6 +162,24 @@ def test_each_annotation_of_gist514_is_an_object_and_a_nameless_class_is_refused
     (listing,) = tmp_path.glob("**/train_anno*.json")
     listing.write_text(listing.read_text().replace('"category_id": 4', '"category_id": 9'))
     assert "'9'" in read_all(GIST514_DB, tmp_path).problems
+
+
+@pytest.mark.parametrize("name", ["SAMed2D_v1", "SAMed2D_v1_class_mapping_id"])
+def test_a_list_of_sa_med2d_that_is_no_mapping_is_refused(name: str, tmp_path: Path) -> None:
+    pictures.write_sa_med2d(tmp_path, SIZE)
+    pictures.write_json(tmp_path / f"SAMed2Dv1/{name}.json", content=[])
+    with pytest.raises(ValueError, match=f"{name}.json: expected a JSON mapping"):
+        read_all(SA_MED2D_20M, tmp_path)
+
+
+def test_a_published_source_builds_into_valid_corpora(tmp_path: Path) -> None:
+    pictures.write_mmotu_2d(tmp_path / "raw", SIZE)
+    output = str(tmp_path / "out")
+    manifests = build_corpora(
+        BuildConfig(source="mmotu_2d", root=str(tmp_path / "raw"), output=output)
+    )
+    assert {split: one.num_samples for split, one in manifests.items()} == {"train": 2, "test": 1}
+    assert validate_corpus(output) == []
 
 
 # Volumes, videos, arrays
@@ -318,84 +275,4 @@ def test_a_broken_file_is_a_problem_that_names_it_and_others_are_read(
 # Tables
 
 
-def test_a_table_without_a_column_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "sizes.csv").write_text("filename,size\na.png,1\n")
-    with pytest.raises(ValueError, match=r"lacks the columns pixel size.*found filename, size"):
-        read_csv(raw_file(tmp_path / "sizes.csv"), columns=("filename", "pixel size(mm)"))
-
-
-def test_a_short_row_of_a_table_is_refused_with_its_line(tmp_path: Path) -> None:
-    (tmp_path / "sizes.csv").write_text("filename,size\na.png,1\n\nb.png\n")
-    with pytest.raises(ValueError, match="line 4: has 1 values for 2 columns"):
-        read_csv(raw_file(tmp_path / "sizes.csv"), columns=("size",))
-
-
-def test_a_sheet_keeps_empty_cells_in_place(tmp_path: Path) -> None:
-    rows = [["name", "", "3"], ["", "b", ""]]
-    volumes.save_sheet(tmp_path / "table.xlsx", rows=rows)
-    assert read_sheet(raw_file(tmp_path / "table.xlsx")) == [["name", "", "3"], ["", "b"]]
-
-
-@pytest.mark.parametrize("kind", ["no zip", "no sheet", "bomb"])
-def test_what_is_no_workbook_is_refused(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tables, "MAX_SHEET_BYTES", 1000)
-    content = io.BytesIO(b"no zip")
-    if kind != "no zip":
-        content = io.BytesIO()
-        with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as workbook:
-            name = "xl/worksheets/sheet1.xml" if kind == "bomb" else "other.xml"
-            workbook.writestr(name, b" " * 1001 if kind == "bomb" else b"")
-    # The name is not that of an archive, so that it is not listed as a folder.
-    (tmp_path / "table.xlsx").write_bytes(content.getvalue())
-    with pytest.raises(ValueError, match=r"table.xlsx: cannot be read as an .xlsx workbook"):
-        read_sheet(raw_file(tmp_path / "table.xlsx"))
-
-
 # Real files
-
-
-@pytest.fixture
-def real_hc18(shared_folder: Path) -> Path:
-    folder = shared_folder / "data/raw/hc18"
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is not there")
-    return folder
-
-
-def test_the_real_hc18_has_122_images_of_its_subjects(real_hc18: Path) -> None:
-    report = BuildReport()
-    plan = HC18(BuildConfig(source="hc18", root=str(real_hc18), output="unused"), report)
-    assert len(plan.samples) == 122
-    assert report.num_problems == 0
-    assert not report.notes
-    subjects = {planned.subject for planned in plan.samples}
-    assert {int(subject) for subject in subjects} <= {*range(100), 186}
-    (open_outline,) = [one for one in plan.samples if one.key == "hc18__186_hc"]
-    sample = open_outline.read()
-    assert sample.origin.spacing_millimetres is not None
-    rows, columns = sample.size
-    assert 0.1 < area(sample) / (rows * columns) < 0.8
-
-
-@pytest.mark.slow
-def test_real_heads_have_the_circumference_that_the_challenge_gives(real_hc18: Path) -> None:
-    with (real_hc18 / "training_set_pixel_size_and_HC.csv").open() as stream:
-        table = {row["filename"]: row for row in csv.DictReader(stream)}
-    config = BuildConfig(source="hc18", root=str(real_hc18), output="unused")
-    planned = {one.key: one for one in HC18(config, BuildReport()).samples}
-    for key in ("hc18__186_hc", *list(planned)[::10]):
-        sample = planned[key].read()
-        stated = float(
-            table[f"{key.removeprefix('hc18__').upper()}.png"]["head circumference (mm)"]
-        )
-        assert sample.origin.spacing_millimetres is not None
-        millimetres = sample.origin.spacing_millimetres[0]
-        # Half axes of the ellipse with the mask's second moments, and Ramanujan's circumference.
-        (thing,) = sample.objects
-        variances = np.linalg.eigvalsh(np.cov(np.array(np.nonzero(thing.mask()))))
-        short, long = 2 * np.sqrt(variances) * millimetres
-        around = np.pi * (3 * (short + long) - np.sqrt((3 * short + long) * (short + 3 * long)))
-        tolerance = 0.1 if key == "hc18__186_hc" else 0.03
-        assert around == pytest.approx(stated, rel=tolerance), key

@@ -1,0 +1,36 @@
+"""Reads a whole tiny tree, problems included."""
+
+import dataclasses
+from pathlib import Path
+
+from shards.build_report import BuildReport, InputError
+from shards.config import BuildConfig
+from shards.sample import UltrasoundSample
+from shards.sources import PublishedSource
+
+
+@dataclasses.dataclass
+class Read:
+    """What became of a tree."""
+
+    samples: dict[str, UltrasoundSample]
+    problems: str
+    """Of planning, and of reading every sample."""
+
+    report: BuildReport
+
+
+def read_all(source: PublishedSource, root: Path) -> Read:
+    report = BuildReport()
+    config = BuildConfig(source=source.card.name, root=str(root), output="unused")
+    samples = {}
+    for planned in source(config, report).samples:
+        try:
+            samples[planned.key.partition("__")[2]] = planned.read()
+        except ValueError as error:
+            report.add(InputError(getattr(error, "kind", "unreadable"), str(error)))
+    return Read(samples, report.describe_problems(), report)
+
+
+def area(sample: UltrasoundSample) -> int:
+    return sum(thing.rle.area_pixels() for thing in sample.objects)

@@ -62,7 +62,11 @@ def audit_corpora(config: AuditConfig) -> Audit:
     twice = sorted(url for url, count in Counter(urls).items() if count > 1)
     if twice:
         raise ValueError(f"urls: {', '.join(twice)} comes twice. Name every corpus once.")
-    survey = survey_images([open_corpus(url) for url in urls], num_workers=config.num_workers)
+    survey = survey_images(
+        [open_corpus(url) for url in urls],
+        has_descriptors=config.near_duplicates,
+        num_workers=config.num_workers,
+    )
     pairs = find_exact_duplicates(survey)
     if config.near_duplicates:
         pairs += find_near_duplicates(survey, num_workers=config.num_workers)

@@ -66,10 +66,12 @@ class _ShardSurvey:
     """Their `image` counts from the start of the shard."""
 
 
-def survey_images(corpora: Sequence[Corpus], *, num_workers: int) -> ImageSurvey:
+def survey_images(
+    corpora: Sequence[Corpus], *, has_descriptors: bool, num_workers: int
+) -> ImageSurvey:
     """Read every sample once; shards are shared among `num_workers` processes (0: none)."""
     tasks = [
-        (number, corpus, shard)
+        (number, corpus, shard, has_descriptors)
         for number, corpus in enumerate(corpora)
         for shard in range(len(corpus.manifest.shards))
     ]
@@ -96,7 +98,7 @@ def survey_images(corpora: Sequence[Corpus], *, num_workers: int) -> ImageSurvey
 
 
 def _survey_shards(
-    tasks: list[tuple[int, Corpus, int]], *, num_workers: int
+    tasks: list[tuple[int, Corpus, int, bool]], *, num_workers: int
 ) -> Iterator[_ShardSurvey]:
     """Yield what each shard holds, in the order of the tasks."""
     if num_workers == 0:
@@ -107,7 +109,9 @@ def _survey_shards(
         yield from pool.map(_survey_shard, *zip(*tasks, strict=True))
 
 
-def _survey_shard(number: int, corpus: Corpus, shard: int) -> _ShardSurvey:
+def _survey_shard(
+    number: int, corpus: Corpus, shard: int, has_descriptors: bool, /
+) -> _ShardSurvey:
     survey = _ShardSurvey()
     start = sum(corpus.samples_per_shard[:shard])
     for sample_number in range(corpus.samples_per_shard[shard]):
@@ -115,7 +119,11 @@ def _survey_shard(number: int, corpus: Corpus, shard: int) -> _ShardSurvey:
         survey.objects += [
             measure_object(thing, image=len(survey.images)) for thing in sample.objects
         ]
-        survey.descriptors.append(describe_image(make_thumbnail(sample.image)))
+        survey.descriptors.append(
+            describe_image(make_thumbnail(sample.image))
+            if has_descriptors
+            else np.empty(0, DESCRIPTOR)
+        )
         survey.images.append(
             _image_of(
                 sample,

@@ -173,7 +173,7 @@ def _map_places(
     scale, shift = (np.array(pair)[:, None, None] for pair in (plane_map.scale, plane_map.shift))
     where = (scale * places + shift) * max(shape)
     last = np.array(shape)[:, None, None] - 1
-    return where, ((where >= 0) & (where <= last)).all(axis=0)
+    return where, np.asarray(((where >= 0) & (where <= last)).all(axis=0))
 
 
 def _detail(thumbnail: np.ndarray) -> np.ndarray:

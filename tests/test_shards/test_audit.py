@@ -21,14 +21,14 @@ from tests.support.corpora import Us30kTree, describe_source, make_sample
 
 @pytest.fixture(scope="module")
 def phantom(tmp_path_factory):
-    """Return training samples of eight simulated subjects."""
+    """Return training pictures of four simulated subjects."""
     output = tmp_path_factory.mktemp("audit") / "phantom"
     options = PhantomConfig(
-        num_subjects=8, frames_per_subject=1, min_size_pixels=160, max_size_pixels=200
+        num_subjects=6, frames_per_subject=1, min_size_pixels=160, max_size_pixels=200
     )
     build_corpora(BuildConfig(source="phantom", output=str(output), phantom=options))
     corpus = open_corpus(str(output / "train"))
-    return corpus, [corpus.read_flat(index) for index in range(corpus.num_samples)]
+    return corpus, [corpus.read_flat(index) for index in range(4)]
 
 
 def write(url, samples, *, split, sources=None):

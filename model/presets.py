@@ -146,7 +146,7 @@ PRESETS: dict[str, Architecture] = {
         branch_channels=(8, 16, 24, 32),
     ),
     "sam_unet_small": SamUnetArchitecture(
-        **_SMALL_SAM | {"global_blocks": (0, 1, 2, 3)},
+        **dict(_SMALL_SAM, global_blocks=(0, 1, 2, 3)),
         branch_blocks=(2, 2, 2, 2),
         branch_channels=(16, 32, 64, 128),
     ),

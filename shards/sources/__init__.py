@@ -27,6 +27,7 @@ from .camus import CAMUS
 from .cardiacudc import CARDIACUDC
 from .common_carotid_artery import COMMON_CAROTID_ARTERY
 from .ddti import DDTI
+from .dl_track import DL_TRACK
 from .echocp import ECHOCP
 from .echonet_dynamic import ECHONET_DYNAMIC
 from .echonet_pediatric import ECHONET_PEDIATRIC
@@ -60,6 +61,7 @@ from .ubpd import UBPD
 from .ultrasound_nerve_segmentation import ULTRASOUND_NERVE_SEGMENTATION
 from .us30k import plan_us30k
 from .us105 import US105
+from .usgra import USGRA
 
 SOURCES: dict[str, SourceFactory] = {
     "105us": US105,
@@ -80,6 +82,7 @@ SOURCES: dict[str, SourceFactory] = {
     "cardiacudc": CARDIACUDC,
     "common_carotid_artery": COMMON_CAROTID_ARTERY,
     "ddti": DDTI,
+    "dl_track": DL_TRACK,
     "echocp": ECHOCP,
     "echonet_dynamic": ECHONET_DYNAMIC,
     "echonet_pediatric": ECHONET_PEDIATRIC,
@@ -109,6 +112,7 @@ SOURCES: dict[str, SourceFactory] = {
     "ubpd": UBPD,
     "ultrasound_nerve_segmentation": ULTRASOUND_NERVE_SEGMENTATION,
     "us30k": plan_us30k,
+    "usgra": USGRA,
 }
 
 CARDS: dict[str, SourceCard] = {

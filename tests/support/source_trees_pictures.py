@@ -342,6 +342,30 @@ def write_nerves(root: Path, first: Size) -> dict[str, Expected]:
     }
 
 
+def write_usgra(root: Path, first: Size) -> dict[str, Expected]:
+    for name, value in (("0000", 1), ("0001", 2), ("0002", 0)):
+        mask = block(1, size=first if value == 1 else SIZE) * value
+        save(root / f"images/{name}.png", values=picture(value))
+        indexed = Image.fromarray(mask.astype(np.uint8), mode="P")
+        indexed.putpalette([0, 0, 0, 255, 255, 0, 0, 0, 255])
+        (root / "masks").mkdir(exist_ok=True)
+        indexed.save(root / f"masks/{name}.png")
+    return {
+        "0000": Expected({"nerve": block(1)}),
+        "0001": Expected({"vessel": block(1)}),
+        "0002": Expected({}),
+    }
+
+
+def write_dl_track(root: Path, first: Size) -> dict[str, Expected]:
+    for place, name in enumerate(("img_00001", "img_00031", "img_00101")):
+        mask = block(1, size=SIZE if place else first) & (place != 2)
+        save(root / f"apo_images/{name}.tif", values=np.stack([picture(place)] * 3, axis=-1))
+        save(root / f"apo_masks/{name}.tif", values=as_255(mask))
+    aponeurosis = Expected({"aponeurosis": block(1)})
+    return {"img_00001": aponeurosis, "img_00031": aponeurosis, "img_00101": Expected({})}
+
+
 def write_sa_med2d(root: Path, first: Size) -> dict[str, Expected]:
     folder = root / "SAMed2Dv1"
     nerve, breast = "ultrasound_nerve_segmentation", "breast_ultrasound_images_dataset"

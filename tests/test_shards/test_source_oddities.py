@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from shards import build_corpora, validate_corpus
+from shards.build_report import BuildReport
 from shards.config import BuildConfig
+from shards.sources import SOURCES
 from shards.sources.fast_u_net import FAST_U_NET
 from shards.sources.gist514_db import GIST514_DB
 from shards.sources.hmc_qu import HMC_QU
@@ -276,3 +278,20 @@ def test_a_broken_file_is_a_problem_that_names_it_and_others_are_read(
 
 
 # Real files
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "categories"),
+    [("usgra", 80, {"nerve", "vessel"}), ("dl_track", 8, {"aponeurosis"})],
+)
+def test_real_images_are_as_many_as_published(
+    name: str, count: int, categories: set[str], shared_folder: Path
+) -> None:
+    root = shared_folder / "data/raw" / name
+    if not root.is_dir():
+        pytest.skip(f"{root} is not there")
+    report = BuildReport()
+    plan = SOURCES[name](BuildConfig(source=name, root=str(root), output="unused"), report)
+    assert (len(plan.samples), report.num_problems, report.notes.total()) == (count, 0, 0)
+    some = [planned.read() for planned in plan.samples[::7]]
+    assert {thing.category for sample in some for thing in sample.objects} == categories

@@ -41,6 +41,8 @@ PAIRED = [
     _tree("ubpd", pictures.write_ubpd, "**/json_train/3_0001.json"),
     _tree("ultrasound_nerve_segmentation", pictures.write_nerves, "**/12_1_mask.tif"),
     _tree("hmc_qu", volumes.write_hmc_qu, "**/Mask_ES0002*", lone_note=LACKS_MASK, is_resized=True),
+    _tree("dl_track", pictures.write_dl_track, "apo_masks/img_00031.tif"),
+    _tree("usgra", pictures.write_usgra, "masks/0001.png"),
     _tree("sa_med2d_20m", pictures.write_sa_med2d, "**/*--0000_001.png"),
 ]
 CLIPS = _tree("thyroidultrasoundcineclip", volumes.write_cine_clips, "")

@@ -15,17 +15,7 @@ from pipeline.geometry_augmentation import FrameMap, draw_geometry, warp_image, 
 from pipeline.intensity_augmentation import IntensityChange, change_intensity, draw_intensity
 from pipeline.sample_draws import Purpose, SampleDraws
 
-CHANGES = [
-    "rotation",
-    "zoom",
-    "flip",
-    "gain",
-    "attenuation",
-    "shadow",
-    "speckle",
-    "contrast",
-    "gamma",
-]
+CHANGES = tuple("rotation zoom flip gain attenuation shadow speckle contrast gamma".split())
 NOTHING: dict[str, Any] = dict.fromkeys((f"{change}_probability" for change in CHANGES), 0.0)
 EVERYTHING: dict[str, Any] = dict.fromkeys(NOTHING, 1.0)
 SHAPES = [(192, 192), (150, 260), (301, 200), (700, 500)]

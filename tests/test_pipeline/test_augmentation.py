@@ -15,7 +15,8 @@ from pipeline.geometry_augmentation import FrameMap, draw_geometry, warp_image, 
 from pipeline.intensity_augmentation import IntensityChange, change_intensity, draw_intensity
 from pipeline.sample_draws import Purpose, SampleDraws
 
-CHANGES = tuple("rotation zoom flip gain attenuation shadow speckle contrast gamma".split())
+GEOMETRY = ("rotation", "zoom", "flip")
+CHANGES = (*GEOMETRY, "gain", "attenuation", "shadow", "speckle", "contrast", "gamma")
 NOTHING: dict[str, Any] = dict.fromkeys((f"{change}_probability" for change in CHANGES), 0.0)
 EVERYTHING: dict[str, Any] = dict.fromkeys(NOTHING, 1.0)
 SHAPES = [(192, 192), (150, 260), (301, 200), (700, 500)]
@@ -189,7 +190,7 @@ def test_a_change_acts_when_it_is_on_and_not_when_it_is_off(change):
     assert changed.image.min() >= 0.0
     assert changed.image.max() <= 1.0
     assert torch.isfinite(changed.image).all()
-    moves = change in ("rotation", "zoom", "flip")
+    moves = change in GEOMETRY
     assert torch.equal(changed.masks, plain.masks) != moves
 
 

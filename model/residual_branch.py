@@ -7,7 +7,6 @@ Axis names used in this file:
 import math
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -48,12 +47,10 @@ class ResidualBranch(nn.Module):
 
     def forward(self, images: Float[Tensor, "image 3 row column"]) -> list[Stage]:
         """Return the features of every stage after the stem, finest first."""
-        features = images.contiguous(memory_format=torch.channels_last)
-        found = []
+        found = [images]
         for stage in self.stages:
-            features = stage(features)
-            found.append(features)
-        return found[1:]
+            found.append(stage(found[-1]))
+        return found[2:]
 
 
 class Reshaper(nn.Module):

@@ -1,10 +1,13 @@
 """Archives of raw datasets: what is in them, without trusting a name or a size that they state."""
 
 import atexit
+import errno
 import functools
+import lzma
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import tempfile
 import zipfile
@@ -56,16 +59,24 @@ def list_archive(path: Path, *, stamp: str, depth: int = 1) -> tuple[ArchiveEntr
             f"{path}: archives lie in each other {depth} deep; at most {MAX_DEPTH} are opened. "
             "Unpack it by hand if you trust it."
         )
-    entries: list[ArchiveEntry] = []
+    try:
+        return tuple(_all_entries(path, stamp=stamp, depth=depth))
+    except OSError as error:
+        raise OSError(
+            f"{path}: cannot be unpacked into {tempfile.gettempdir()} ({error}). Name a folder "
+            "with more space in TMPDIR, or unpack the archive by hand."
+        ) from error
+
+
+def _all_entries(path: Path, *, stamp: str, depth: int) -> Iterator[ArchiveEntry]:
     for entry in _own_entries(path):
         if not is_archive(Path(entry.path)):
-            entries.append(entry)
+            yield entry
             continue
         inner = entry.location if entry.member is None else _copy_out(path, member=entry.member)
         for below in list_archive(inner, stamp=stamp, depth=depth + 1):
             place = f"{entry.path}/{below.path}"
-            entries.append(ArchiveEntry(path=place, location=below.location, member=below.member))
-    return tuple(entries)
+            yield ArchiveEntry(path=place, location=below.location, member=below.member)
 
 
 def read_zip_member(path: Path, *, member: str) -> bytes:
@@ -75,17 +86,22 @@ def read_zip_member(path: Path, *, member: str) -> bytes:
         ValueError: The zip or the member is damaged or encrypted.
     """
     try:
-        # A process that was forked must not share the place in the file with its parent.
-        return _open_zip(path, process=os.getpid()).read(member)
+        return _open_zip(path).read(member)
     except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
             f"{path}/{member}: cannot be read ({error}). Fetch the archive again from its source."
         ) from error
 
 
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    status = path.stat()
+    return _keep_zip(path, version=(status.st_size, status.st_mtime_ns), process=os.getpid())
+
+
 @functools.lru_cache(maxsize=8)
-def _open_zip(path: Path, *, process: int) -> zipfile.ZipFile:
-    del process
+def _keep_zip(path: Path, *, version: tuple[int, int], process: int) -> zipfile.ZipFile:
+    """Open a zip once in each process: a forked one must not share the place in the file."""
+    del version, process
     return zipfile.ZipFile(path)
 
 
@@ -99,13 +115,15 @@ def _own_entries(path: Path) -> list[ArchiveEntry]:
             return _zip_entries(path)
         return _files_below(_unpack_tar(path))
     except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error) as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise
         raise ValueError(
             f"{path}: cannot be opened as an archive ({error}). Fetch it again from its source."
         ) from error
 
 
 def _zip_entries(path: Path) -> list[ArchiveEntry]:
-    infos = [info for info in _open_zip(path, process=os.getpid()).infolist() if not info.is_dir()]
+    infos = [info for info in _open_zip(path).infolist() if not info.is_dir()]
     num_bytes = 0
     for info in infos:
         _check_name(info.filename, archive=path)
@@ -141,23 +159,25 @@ def _unpack_seven_zip(path: Path) -> Path:
             f"{path}: 7z archives need the package py7zr. Install the extra: "
             "pip install -e '.[formats]', or unpack it by hand."
         ) from error
-    num_bytes = 0
-    with py7zr.SevenZipFile(path) as archive:
-        for info in archive.list():
-            _check_name(info.filename, archive=path)
-            if info.is_symlink:
-                raise _distrust(path, member=info.filename, what="is a link")
-            num_bytes += info.uncompressed or 0
-            _check_growth(num_bytes, archive=path, member=info.filename)
-        folder = _private_folder()
-        archive.extractall(folder)
+    folder, num_bytes = _private_folder(), 0
+    try:
+        with py7zr.SevenZipFile(path) as archive:
+            for info in archive.list():
+                _check_name(info.filename, archive=path)
+                if info.is_symlink:
+                    raise _distrust(path, member=info.filename, what="is a link")
+                num_bytes += info.uncompressed or 0
+                _check_growth(num_bytes, archive=path, member=info.filename)
+            archive.extractall(folder)
+    except (py7zr.exceptions.ArchiveError, lzma.LZMAError, struct.error) as error:
+        raise OSError(str(error)) from error
     return folder
 
 
 def _copy_out(path: Path, *, member: str) -> Path:
     """Copy an archive that lies in a zip to where it can be opened."""
     copy = _private_folder() / PurePosixPath(member).name
-    archive = _open_zip(path, process=os.getpid())
+    archive = _open_zip(path)
     with archive.open(member) as source, copy.open("wb") as target:
         shutil.copyfileobj(source, target, length=2**20)
     return copy

@@ -90,14 +90,17 @@ def colour_masks(
         The masks of the colours that occur, and the number of pixels that are near no colour.
     """
     picture = open_picture(file.read_bytes(), where=str(file)).convert("RGB")
-    pixels = np.asarray(picture).astype(np.int16)
+    pixels = np.asarray(picture)
+    is_painted = pixels.any(axis=-1)  # few pixels are, and what follows is slow
+    painted = pixels[is_painted].astype(np.int16)
     table = np.array([(0, 0, 0), *colours.values()], dtype=np.int16)
-    # One colour at a time: a table of distances to all would be many times the picture.
-    distances = np.stack([np.abs(pixels - colour).max(axis=-1) for colour in table])
-    nearest = distances.argmin(axis=0)
-    is_near = np.take_along_axis(distances, nearest[None], axis=0)[0] <= tolerance
-    masks = {name: (nearest == place) & is_near for place, name in enumerate(colours, start=1)}
-    return {name: mask for name, mask in masks.items() if mask.any()}, int((~is_near).sum())
+    distances = np.abs(painted[:, None] - table).max(axis=-1)
+    nearest = np.where(distances.min(axis=1) <= tolerance, distances.argmin(axis=1), -1)
+    values = np.zeros(is_painted.shape, dtype=np.int64)
+    values[is_painted] = nearest
+    masks = {name: values == place for place, name in enumerate(colours, start=1)}
+    found = {name: mask for name, mask in masks.items() if mask.any()}
+    return found, int((nearest == -1).sum())
 
 
 def resize_mask(mask: np.ndarray, *, size: tuple[int, int]) -> np.ndarray:

@@ -111,15 +111,18 @@ def write_echocp(root: Path, first: Size) -> dict[str, Expected]:
     }
 
 
-def _brightening(num_frames: int) -> list[np.ndarray]:
-    """Return frames whose grey value tells their number: 20 for each."""
-    return [np.full(SIZE, 20 * frame, dtype=np.uint8) for frame in range(num_frames)]
+def _brightening(num_frames: int, *, video: str) -> list[np.ndarray]:
+    """Return frames whose grey value tells their number, 20 for each; a dot tells the video."""
+    frames = [np.full(SIZE, 20 * frame, dtype=np.uint8) for frame in range(num_frames)]
+    for frame in frames:
+        frame[0, ord(video[-1]) % SIZE[1]] = 255
+    return frames
 
 
 def write_brachial_plexus(root: Path, first: Size) -> dict[str, Expected]:
     for machine, video in (("Butterfly", "b240"), ("Sonosite", "s005")):
         folder = root / "data" / machine
-        save_video(folder / f"videos/{video}.mp4", frames=_brightening(5))
+        save_video(folder / f"videos/{video}.mp4", frames=_brightening(5, video=video))
         for frame in (0, 3):  # a gap, over which pairing by position would slip
             mask = block(1, size=first) if frame else nothing()
             noisy_jpeg(folder / f"ac_masks/{video}/{video}_{frame:03d}.jpg", mask=mask)
@@ -140,7 +143,7 @@ def write_echonet_dynamic(root: Path, first: Size) -> dict[str, Expected]:
     rows = [["FileName", "X1", "Y1", "X2", "Y2", "Frame"]]
     for name in ("0X1A", "0X2B", "0XGONE"):
         if name != "0XGONE":
-            save_video(folder / f"Videos/{name}.avi", frames=_brightening(4))
+            save_video(folder / f"Videos/{name}.avi", frames=_brightening(4, video=name))
         for frame in ("2", "3"):
             rows.append([f"{name}.avi", "10", "1", "10", "20", frame])
             rows += [
@@ -164,7 +167,7 @@ def write_echonet_pediatric(root: Path, first: Size) -> dict[str, Expected]:
     expected = {}
     for view in ("A4C", "PSAX"):
         name = "CR32a7555-CR32a7582-000039"
-        save_video(folder / view / f"Videos/{name}.avi", frames=_brightening(4))
+        save_video(folder / view / f"Videos/{name}.avi", frames=_brightening(4, video=view))
         rows = [["FileName", "X", "Y", "Frame"]]
         rows += [[f"{name}.avi", str(x), str(y), "3"] for x, y in corners_of(1)]
         rows.append([f"{name}.avi", "1", "1", "No Systolic"])

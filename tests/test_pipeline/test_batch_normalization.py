@@ -11,7 +11,13 @@ from torch import nn
 
 from model import build_segmenter
 from pipeline.batch_normalization import synchronise_batch_norms
-from tests.support.nano_run import REPOSITORY, launcher_environment
+from tests.support.nano_run import (
+    REPOSITORY,
+    launcher_environment,
+    losses_of,
+    nano_words,
+    run_launcher,
+)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +55,19 @@ def test_a_model_without_batch_norms_is_left_alone(caplog: pytest.LogCaptureFixt
     with caplog.at_level("INFO", logger="pipeline.batch_normalization"):
         synchronise_batch_norms(build_segmenter("samus_tiny"), num_ranks=2, device="cpu")
     assert not caplog.records
+
+
+@pytest.mark.distributed
+def test_two_cpu_ranks_train_a_model_with_batch_norms_and_say_what_they_see(
+    nano_corpora: Path, tmp_path: Path
+) -> None:
+    options = ("model.preset=sam_unet_tiny", "data.micro_batch_size=2", "run.num_processes=2")
+    words = nano_words(nano_corpora, root=tmp_path, words=options)
+    code, said = run_launcher(words, num_processes=2)
+    assert code == 0, said
+    assert said.count("12 batch norms stay plain") == 1
+    assert "Grad strides do not match" not in said
+    assert sorted(losses_of(tmp_path / "nano")) == [1, 2, 3, 4]
 
 
 @pytest.mark.gpu

@@ -153,7 +153,7 @@ def _unpack_tar(path: Path) -> Path:
 
 def _unpack_seven_zip(path: Path) -> Path:
     try:
-        import py7zr  # noqa: PLC0415 -- of the extra `formats`
+        import py7zr.exceptions  # noqa: PLC0415 -- of the extra `formats`
     except ModuleNotFoundError as error:
         raise ValueError(
             f"{path}: 7z archives need the package py7zr. Install the extra: "

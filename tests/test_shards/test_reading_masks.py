@@ -260,6 +260,7 @@ def test_two_images_of_one_name_are_refused_and_neither_is_lost(tmp_path):
     assert report.problems_by_kind() == {"two files with one name": 2}
 
 
+@pytest.mark.slow
 def test_the_liver_lesions_of_the_real_copy_are_counted(shared_folder):
     root = shared_folder / "data/raw/aul"
     report = BuildReport()

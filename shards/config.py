@@ -68,10 +68,11 @@ class BuildConfig:
     """Turn a raw dataset into corpora of tar shards."""
 
     source: str = MISSING
-    """Layout of the raw data: `us30k`, or `phantom` for simulated images."""
+    """A published dataset (`docs/corpora.md` lists them), `us30k`, or `phantom` for simulated
+    images."""
 
     root: str | None = None
-    """Folder of the raw data; `phantom` needs none."""
+    """Folder or archive of the raw data; `phantom` needs none."""
 
     output: str = MISSING
     """Folder or URL that gets `train/`, `validation/`, `test/` and `corpus.json`."""

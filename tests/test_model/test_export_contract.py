@@ -1,9 +1,12 @@
 """Every preset as other programs run it: compiled, and as ONNX graphs."""
 
+import contextlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -16,6 +19,7 @@ from tests.support.preset_contract import PROMPTED, TINY, built, images_for
 COMPILED = """
 import sys
 import torch
+from model.sam import SamSegmenter
 from tests.support.preset_contract import built, images_for, usual_prompts
 
 name = sys.argv[1]
@@ -24,7 +28,9 @@ images = images_for(segmenter, num_images=2)
 prompts = usual_prompts(name, segmenter)
 with torch.no_grad():
     plain = segmenter(images, prompts).low_resolution_logits
-    compiled = torch.compile(segmenter, fullgraph=True, backend="aot_eager")
+    # MONAI's network breaks its own graph; ours is whole.
+    is_ours = isinstance(segmenter, SamSegmenter)
+    compiled = torch.compile(segmenter, fullgraph=is_ours, backend="aot_eager")
     torch.testing.assert_close(
         compiled(images, prompts).low_resolution_logits, plain, rtol=1e-4, atol=1e-5
     )
@@ -52,7 +58,8 @@ def test_exported_graphs_give_the_same_masks(name: str, tmp_path: Path) -> None:
     import onnxruntime  # noqa: PLC0415
 
     segmenter = built(name).eval()
-    graphs = export_graphs(segmenter, tmp_path)
+    with without_type_checks():
+        graphs = export_graphs(segmenter, tmp_path)
     encoder, decoder = (
         onnxruntime.InferenceSession(tmp_path / graph) for graph in (graphs.encoder, graphs.decoder)
     )
@@ -74,6 +81,16 @@ def test_exported_graphs_give_the_same_masks(name: str, tmp_path: Path) -> None:
         },
     )
     np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-3, atol=1e-4)
+
+
+@contextlib.contextmanager
+def without_type_checks() -> Iterator[None]:
+    """Tracing hands symbolic integers around, which the type-checking hook takes for a mistake."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def two_boxes() -> Prompts:

@@ -100,7 +100,7 @@ class SegmenterPredictor:
         with torch.inference_mode(), self._autocast():
             features = self.segmenter.encode(self._frame(images))
             framed = self._frame_prompts(prompts, sizes)
-            self.segmenter.check_prompts(framed, num_images=len(images))
+            self.segmenter.check_prompts(framed, features=features)
             prediction = self.segmenter.decode(features, framed.to(self.device))
         logits = _best_candidate(prediction.low_resolution_logits, prediction.predicted_iou)
         return self._unframe(logits.split([len(questions) for questions in prompts]), sizes)

@@ -10,7 +10,6 @@ Axis names used in this file:
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -50,8 +49,6 @@ def refuse_unfit_prompts(prompts: Prompts | None, *, limits: PromptLimits) -> Pr
     kinds = _listed(limits.kinds, last="or")
     if prompts is None:
         raise ValueError(f"{limits.model} answers prompts, and got none: give {kinds}.")
-    if torch.compiler.is_compiling():
-        return prompts
     if prompts.points is None and prompts.boxes is None and prompts.mask_logits is None:
         raise ValueError(f"{limits.model} got prompts that ask nothing: give {kinds}.")
     _refuse_kinds(prompts, limits=limits)

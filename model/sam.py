@@ -7,6 +7,7 @@ with plugs in the encoder.
 from collections.abc import Callable
 from typing import ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -48,7 +49,7 @@ class SamSegmenter(Segmenter):
         multimask: bool | None = None,
     ) -> MaskPrediction:
         """Return one mask per prompt, or the candidates with `multimask`."""
-        prompts = self.check_prompts(prompts, num_images=features.embedding.shape[0])
+        prompts = self.check_prompts(prompts, features=features)
         masks, predicted_iou = self.mask_decoder(
             features.embedding,
             self.prompt_encoder(prompts),
@@ -59,13 +60,15 @@ class SamSegmenter(Segmenter):
         )
         return MaskPrediction(low_resolution_logits=masks, predicted_iou=predicted_iou)
 
-    def check_prompts(self, prompts: Prompts | None, *, num_images: int) -> Prompts:
+    def check_prompts(self, prompts: Prompts | None, *, features: ImageFeatures) -> Prompts:
         """Return the prompts; refuse what this model cannot be asked (see `prompt_checks`)."""
+        if prompts is not None and torch.compiler.is_compiling():
+            return prompts  # in a graph, sizes are symbols and values are not there
         limits = PromptLimits(
             model=self.kind,
             kinds=self.prompt_kinds,
             num_categories=len(self.categories),
-            num_images=num_images,
+            num_images=features.embedding.shape[0],
             input_size=self.architecture.input_size,
             mask_size=4 * self.architecture.grid_size,
             looks_at_kinds_of_points=not self.training,

@@ -85,7 +85,7 @@ class SamUnetSegmenter(SamSegmenter):
         multimask: bool | None = None,
     ) -> MaskPrediction:
         """Return one mask per prompt."""
-        prompts = self.check_prompts(prompts, num_images=features.embedding.shape[0])
+        prompts = self.check_prompts(prompts, features=features)
         if multimask:
             raise ValueError(
                 f"{self.kind} answers each prompt with one mask, and was asked for several: leave "

@@ -85,13 +85,13 @@ class Segmenter(nn.Module):
         """
         raise NotImplementedError
 
-    def check_prompts(self, prompts: Prompts | None, *, num_images: int) -> Prompts:
+    def check_prompts(self, prompts: Prompts | None, *, features: ImageFeatures) -> Prompts:
         """Return the prompts; refuse what a prompted model cannot be asked.
 
         `decode` does so as well, but sees no values on a GPU: prompts that a user gives are best
         checked before they go there.
         """
-        del num_images
+        del features
         if prompts is None:
             raise ValueError(f"{self.kind} answers prompts, and got none.")
         return prompts

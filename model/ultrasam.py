@@ -41,7 +41,7 @@ class UltrasamSegmenter(SamSegmenter):
         """
         if multimask is not None:
             return super().decode(features, prompts, multimask)
-        prompts = self.check_prompts(prompts, num_images=features.embedding.shape[0])
+        prompts = self.check_prompts(prompts, features=features)
         if prompts.mask_logits is None:
             for _ in range(self.num_refinements):
                 answer = super().decode(features, prompts, multimask=False)

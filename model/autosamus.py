@@ -108,7 +108,7 @@ class AutosamusSegmenter(SamusSegmenter):
         )
         presence = None
         if self.presence_head is not None:
-            presence = self.presence_head(generated.summary)[:, 0]
+            presence = self.presence_head(generated, embedding=features.embedding, masks=masks)
             if not self.training:
                 masks = _without_absent(masks, presence=presence)
         return MaskPrediction(

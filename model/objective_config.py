@@ -41,7 +41,7 @@ class ObjectiveConfig:
     focal_gamma: float = 2.0
     """`focal_dice_iou`: power of the focal loss; 0, or 1 and more."""
 
-    presence_weight: float = 0.5
+    presence_weight: float = 1.0
     """Both kinds, for models that say whether a category is in the image at all: weight of the
     cross-entropy of that. It counts for every category that the image's source annotates; the loss
     of the masks then counts for those that are there."""

@@ -19,6 +19,7 @@ from itertools import pairwise
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from .autosamus_config import AutosamusArchitecture
 from .normalization import LayerNorm2d
@@ -170,14 +171,40 @@ class DenseAdapter(nn.Sequential):
         super().__init__(*steps)
 
 
-class PresenceHead(nn.Sequential):
-    """From a category's summary to the logit that it is in the image."""
+class PresenceHead(nn.Module):
+    """From a category's tokens, and what its mask shows, to the logit that it is in the image."""
 
     def __init__(self, architecture: AutosamusArchitecture) -> None:
-        width = architecture.embedding_width
-        super().__init__(
-            nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1)
+        super().__init__()
+        width, num_categories = architecture.embedding_width, len(architecture.categories)
+        self.mixing = nn.Sequential(
+            nn.LayerNorm(3 * width), nn.Linear(3 * width, 2 * width), nn.GELU()
         )
+        self.readout = nn.Linear(2 * width, num_categories)
+
+    def forward(
+        self,
+        generated: GeneratedPrompts,
+        *,
+        embedding: Float[Tensor, "image channel row column"],
+        masks: Float[Tensor, "answer 1 fine_row fine_column"],
+    ) -> Float[Tensor, " answer"]:
+        """Return the logits, each read out by its category's own weights.
+
+        Args:
+            generated: The tokens and cells of each category.
+            embedding: The images as they were before.
+            masks: Logits. They say where to look, and learn nothing from the judgement.
+        """
+        num_categories = self.readout.out_features
+        before = embedding.repeat_interleave(num_categories, dim=0)
+        cells = torch.cat([before, generated.embedding], dim=1)
+        shares = functional.interpolate(masks.detach().sigmoid(), cells.shape[-2:], mode="area")
+        # One cell more than the mask covers, so that next to nothing shows as little.
+        shown = (shares * cells).sum(dim=(2, 3)) / (shares.sum(dim=(2, 3)) + 1.0)
+        logits = self.readout(self.mixing(torch.cat([generated.summary, shown], dim=1)))
+        by_image = logits.unflatten(0, (-1, num_categories))
+        return by_image.diagonal(dim1=1, dim2=2).flatten()
 
 
 def _mlp(width: int, hidden: int) -> nn.Sequential:

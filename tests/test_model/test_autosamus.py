@@ -114,7 +114,7 @@ def test_what_is_called_absent_has_an_empty_mask_but_not_in_training() -> None:
     with torch.no_grad():
         answer = segmenter.train()(images(1))
         assert answer.presence_logits is not None
-        last = segmenter.get_submodule("presence_head.3")
+        last = segmenter.get_submodule("presence_head.readout")
         assert isinstance(last, torch.nn.Linear)
         middle = answer.presence_logits.sort().values[[0, 2]].mean()
         last.bias.sub_(middle)
@@ -198,5 +198,5 @@ def cost_of(
 ) -> torch.Tensor:
     assert answer.presence_logits is not None
     costs = object_losses(answer, targets=masks, config=ObjectiveConfig())["total"]
-    presence = presence_losses(answer.presence_logits, is_present=is_present, weight=0.5)
+    presence = presence_losses(answer.presence_logits, is_present=is_present, weight=1.0)
     return costs[is_present].sum() + presence.sum()

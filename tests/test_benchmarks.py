@@ -124,7 +124,7 @@ def test_a_training_step_costs_more_arithmetic_than_a_forward_pass(preset):
     forward_pass, step = (phase_cost(preset, phase, 1) for phase in ("forward", "step"))
     assert forward_pass is not None
     assert step is not None
-    assert 1.5 * forward_pass.gigaflops < step.gigaflops < 4 * forward_pass.gigaflops
+    assert forward_pass.gigaflops < step.gigaflops < 4 * forward_pass.gigaflops
     assert min(forward_pass.seconds, step.seconds, forward_pass.peak_gibibytes) > 0
 
 

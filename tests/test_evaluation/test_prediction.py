@@ -16,8 +16,6 @@ BOTH = ImagePrompt(points=((20.0, 30.0),), point_labels=(1,), box=(9.5, 11.5, 39
 class DotSegmenter(Segmenter):
     """Stand-in for a model: marks the framed pixel at each prompt's first point."""
 
-    kind = "dot"
-
     def encode(self, images):
         self.num_encoded = getattr(self, "num_encoded", 0) + len(images)
         return ImageFeatures(embedding=images)

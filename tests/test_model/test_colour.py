@@ -5,7 +5,6 @@ import torch
 
 from model import PRESETS, Prompts, build_segmenter
 
-
 BRIGHTNESS_ALONE = [
     name
     for name, architecture in PRESETS.items()

@@ -1,5 +1,7 @@
 """Prompts drawn from masks: where they land, and that they are drawn and not remembered."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -91,7 +93,7 @@ def test_a_box_without_jitter_runs_along_the_outer_edges_of_the_object():
 def test_a_shifted_box_keeps_its_size_and_a_margin_only_enlarges_it():
     mask = np.zeros((64, 64), dtype=bool)
     mask[20:40, 24:34] = True
-    plain = {"box_probability": 1.0, "box_jitter_fraction": 0.0}
+    plain: dict[str, Any] = {"box_probability": 1.0, "box_jitter_fraction": 0.0}
     tight = np.array([[23.5, 19.5], [33.5, 39.5]])
     shifts, margins = (
         np.stack(

@@ -94,6 +94,7 @@ def test_a_shifted_box_keeps_its_size_and_a_margin_only_enlarges_it():
     mask = np.zeros((64, 64), dtype=bool)
     mask[20:40, 24:34] = True
     plain: dict[str, Any] = {"box_probability": 1.0, "box_jitter_fraction": 0.0}
+    options: list[dict[str, Any]] = [{"box_shift_pixels": 5.0}, {"box_margin_pixels": 8.0}]
     tight = np.array([[23.5, 19.5], [33.5, 39.5]])
     shifts, margins = (
         np.stack(
@@ -103,7 +104,7 @@ def test_a_shifted_box_keeps_its_size_and_a_margin_only_enlarges_it():
             ]
         )
         - tight
-        for option in ({"box_shift_pixels": 5.0}, {"box_margin_pixels": 8.0})
+        for option in options
     )
     np.testing.assert_allclose(shifts[:, 0], shifts[:, 1], atol=1e-5)
     assert np.ptp(shifts[:, 0, 0] - shifts[:, 0, 1]) > 1  # x and y on their own

@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint requirements.lock
+# Test files run beside each other, one at a time on each core.
+PARALLEL := --numprocesses auto --dist loadfile
 
 .PHONY: help quickstart test test-slow test-gpu checks clean distclean
 .DEFAULT_GOAL := help
@@ -26,10 +28,10 @@ checks:
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/basedpyright
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-slow: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "(slow or distributed or services) and not gpu and not long"
+	$(BIN)/python -m pytest $(PARALLEL) -m "(slow or distributed or services) and not gpu and not long"
 
 test-gpu: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m gpu

@@ -28,7 +28,7 @@ NUM_MASKS = (1, 3)
 def build(preset: str) -> SamusSegmenter:
     """Build the preset in its published form, with reproducible random weights."""
     torch.manual_seed(0)
-    segmenter = build_segmenter(preset, has_detail_skip=False)
+    segmenter = build_segmenter(preset, has_detail_skip=False, branch_normalisation="layer")
     assert isinstance(segmenter, SamusSegmenter)
     return segmenter
 

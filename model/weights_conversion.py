@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .building import build_from_architecture, build_segmenter
 from .checkpoint_folder import ARCHITECTURE, find_checkpoint, read_json
-from .config import SamArchitecture
+from .config import SamArchitecture, SamusArchitecture
 from .conversion_config import ConversionConfig
 from .encoder_export import write_encoder
 from .flattened_checkpoint import write_flattened
@@ -135,18 +135,25 @@ def _fits_exactly(preset: str, tensors: Mapping[str, Tensor]) -> bool:
 
 def _pairs_for(segmenter: Segmenter, *, layout: str) -> Pairs:
     """Return the pairs of names; refuse a model that the published program would not be."""
-    is_samus = type(segmenter) is SamusSegmenter
-    if layout == "samus" and is_samus:
+    if layout == "samus" and type(segmenter) is SamusSegmenter:
         known = set(segmenter.added_to_sam) - set(segmenter.unpublished)
         more = [
             name for name in segmenter.state_dict() if is_added(segmenter, name=name, known=known)
         ]
-        if not more:
-            return SAMUS_PAIRS
-        raise ValueError(
-            f"The published SAMUS has no place for {len(more)} tensors, such as {more[0]}. Only a "
-            "model without a detail skip can be written in its layout."
-        )
+        if more:
+            raise ValueError(
+                f"The published SAMUS has no place for {len(more)} tensors, such as {more[0]}. "
+                "Only a model without a detail skip can be written in its layout."
+            )
+        architecture = segmenter.architecture
+        assert isinstance(architecture, SamusArchitecture)
+        norm = architecture.branch_normalisation
+        if norm != "layer":
+            raise ValueError(
+                f"This SAMUS normalises its branch by {norm}, the published program by layer: it "
+                "would load these weights and answer otherwise. Choose target=own."
+            )
+        return SAMUS_PAIRS
     if layout == "sam" and isinstance(segmenter, SamSegmenter) and not segmenter.added_to_sam:
         if segmenter.architecture.doubled_residual:
             _logger.warning(

@@ -53,11 +53,12 @@ def open_video(file: RawFile) -> VideoFrames:
 
 def _decode(file: RawFile) -> Iterator[np.ndarray]:
     av = _av(file)
+    refusals = (av.FFmpegError, IndexError)  # at the end of the process the module may be empty
     try:
         with av.open(io.BytesIO(file.read_bytes())) as container:
             for frame in container.decode(video=0):
                 yield frame.to_ndarray(format="rgb24")
-    except (av.FFmpegError, IndexError) as error:
+    except refusals as error:
         raise ValueError(
             f"{file}: cannot be decoded as a video ({error}). Fetch the file again."
         ) from error

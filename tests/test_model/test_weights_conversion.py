@@ -1,6 +1,7 @@
 """Any layout becomes ours, and SAM and SAMUS come back as they were."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from model import (
     write_flattened,
 )
 from model.published_names import SAMUS_NAMES, SAMUS_PAIRS, published_name, translate_name
+from model.weights_conversion import write_published
 from tests.support.small_sam import SAMUS_TINY, small_sam
 from tests.support.ultrasam_layout import as_ultrasam
 
@@ -25,12 +27,15 @@ def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bo
     return same and all(value.equal(second[name]) for name, value in first.items())
 
 
+AS_PUBLISHED: dict[str, Any] = {"has_detail_skip": False, "branch_normalisation": "layer"}
+
+
 def sam_weights(preset: str = "sam_tiny") -> dict[str, torch.Tensor]:
     return small_sam(build_segmenter(preset).architecture).state_dict()  # pyright: ignore[reportArgumentType]
 
 
 def samus_weights() -> dict[str, torch.Tensor]:
-    segmenter = build_segmenter("samus_tiny", has_detail_skip=False)
+    segmenter = build_segmenter("samus_tiny", **AS_PUBLISHED)
     state = segmenter.state_dict()
     return {published_name(name, pairs=SAMUS_PAIRS): value for name, value in state.items()}
 
@@ -57,11 +62,17 @@ def test_sam_becomes_ours_and_comes_back_as_it_was(suffix, tmp_path):
 def test_samus_becomes_ours_and_comes_back_as_it_was(tmp_path):
     # No preset of this size lacks our detail skip: the architecture is the checkpoint's.
     weights = samus_weights()
-    segmenter = build_segmenter("samus_tiny", has_detail_skip=False)
+    segmenter = build_segmenter("samus_tiny", **AS_PUBLISHED)
     assert load_weights(segmenter, weights).layout == "samus"
     write_flattened(segmenter, tmp_path / "own")
     convert(tmp_path / "own", tmp_path / "back.pth", target="samus")
     assert equal(torch.load(tmp_path / "back.pth", weights_only=True), weights)
+
+
+def test_a_branch_that_is_normalised_otherwise_is_not_written_as_samus(tmp_path):
+    segmenter = build_segmenter("samus_tiny", has_detail_skip=False)
+    with pytest.raises(ValueError, match="normalises its branch by instance"):
+        write_published(segmenter, tmp_path / "samus.pth", layout="samus")
 
 
 def test_the_published_names_of_samus_come_back_letter_by_letter(shared_folder):

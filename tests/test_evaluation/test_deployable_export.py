@@ -105,9 +105,11 @@ def test_numbers_of_images_prompts_and_points_are_free(
     labels = torch.randint(0, 2, (num_prompts, num_points), generator=generator)
     labels[:, 1:] = torch.tensor([2, 3, -1])[: num_points - 1]
     index = torch.randint(0, num_images, (num_prompts,), generator=generator)
+    prompts = Prompts(image_index=index, points=points, point_labels=labels)
+    exact_prompts = Prompts(image_index=index, points=points.double(), point_labels=labels)
     with torch.inference_mode():
-        prompts = Prompts(image_index=index, points=points, point_labels=labels)
-        expected = segmenter(images, prompts).low_resolution_logits[:, 0].numpy()
+        rounded = segmenter(images, prompts).low_resolution_logits[:, 0].numpy()
+        exact = segmenter.double()(images.double(), exact_prompts).low_resolution_logits[:, 0]
     encoder = onnxruntime.InferenceSession(exported.folder / "encoder.onnx")
     decoder = onnxruntime.InferenceSession(exported.folder / "decoder.onnx")
     names = [output.name for output in encoder.get_outputs()]
@@ -115,7 +117,10 @@ def test_numbers_of_images_prompts_and_points_are_free(
     asked = {"image_index": index, "points": points, "point_labels": labels}
     inputs = dict(zip(names, features, strict=True))
     found = decoder.run(None, inputs | {name: value.numpy() for name, value in asked.items()})[0]
-    assert np.abs(found - expected).max() < 1e-5
+    # The graph may round as torch does. Norms of random weights amplify that, so it is measured.
+    rounding = np.abs(rounded - exact.numpy()).max()
+    assert rounding < 1e-4
+    assert np.abs(found - exact.numpy()).max() < 1e-6 + 4 * rounding
 
 
 @pytest.mark.slow

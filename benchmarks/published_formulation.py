@@ -132,6 +132,7 @@ def _cross_attention(layer: CrossBranchAttention, tokens: Tokens, branch: Featur
 
 
 def _convolution_stage(stage: ConvolutionStage, features: Features) -> Features:
+    assert isinstance(stage.norm, LayerNorm2d), "published branches are normalised by layer"
     return functional.gelu(_norm(stage.norm, stage.convolution(features.contiguous())))
 
 

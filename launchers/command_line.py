@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.options import describe_options, load_config
+from pipeline.refusal import OtherRankError
 
 Schema = TypeVar("Schema")
 
@@ -57,6 +58,8 @@ def run_command(
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
+    except OtherRankError:
+        return USER_ERROR  # rank 0 has said why
     except (ValueError, OSError, RuntimeError) as error:
         if show_traceback:
             _logger.exception("The command failed:")

@@ -14,12 +14,8 @@ if TYPE_CHECKING:
 def compare(config: ComparisonConfig) -> int:
     """Train several models alike, measure them, and compare; the same command goes on."""
     from pipeline.comparison import run_comparison
-    from pipeline.process_group import OtherRankError
 
-    try:
-        outcome = run_comparison(config, presets=PRESETS)
-    except OtherRankError:
-        return 2  # rank 0 has said why
+    outcome = run_comparison(config, presets=PRESETS)
     if outcome.comparison is not None:
         _show(config, outcome.comparison)
     return outcome.exit_code

@@ -13,12 +13,8 @@ PRESETS = Path(__file__).resolve().parent / "presets"
 def run(config: "PretrainConfig") -> int:
     """Pretrain a segmenter, or resume the run of that name where it stopped."""
     from pipeline.pretraining import pretrain
-    from pipeline.process_group import OtherRankError
 
-    try:
-        return pretrain(config).exit_code
-    except OtherRankError:
-        return 2  # rank 0 has said why
+    return pretrain(config).exit_code
 
 
 def main() -> int:

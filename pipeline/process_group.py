@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .config import RunConfig
+from .refusal import OtherRankError
 from .seeding import make_deterministic
 
 Result = TypeVar("Result")
@@ -24,10 +25,6 @@ _ENGINES = {
     DistributedType.MULTI_CPU: "DDP over gloo",
     DistributedType.MULTI_GPU: "DDP over NCCL",
 }
-
-
-class OtherRankError(RuntimeError):
-    """Rank 0 could not do its part; it says why, the other ranks only stop."""
 
 
 class ProcessGroup:

@@ -1,7 +1,11 @@
-"""How a section of the configuration refuses a value."""
+"""How a section of the configuration refuses a value, and how ranks hear that rank 0 refused."""
 
 
 def refuse_unless(holds: bool, name: str, value: object, expected: str) -> None:
     """Raise a `ValueError` that names the option, what it is, and what it must be."""
     if not holds:
         raise ValueError(f"{name} is {value}: it must be {expected}.")
+
+
+class OtherRankError(RuntimeError):
+    """Rank 0 could not do its part; it says why, the other ranks only stop."""

@@ -18,13 +18,12 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from model import Prompts, Segmenter
+from model import ABSENT, Prompts, Segmenter
 
 from .image_prompt import ImagePrompt
 from .predictor import CategoryAnswers
 
 BOX_CORNER_LABELS = (2, 3)
-ABSENT_LABEL = -1
 
 Image = UInt8[np.ndarray, "_ _"] | UInt8[np.ndarray, "_ _ 3"]
 """Row, column, and channel where it is coloured; the images of a batch have sizes of their own."""
@@ -146,9 +145,7 @@ class SegmenterPredictor:
                 absent = num_slots - len(image_labels)
                 framed = self.segmenter.framing.frame_points(image_points, original_size=size)
                 points.append(torch.nn.functional.pad(framed, (0, 0, 0, absent)))
-                labels.append(
-                    torch.nn.functional.pad(image_labels, (0, absent), value=ABSENT_LABEL)
-                )
+                labels.append(torch.nn.functional.pad(image_labels, (0, absent), value=ABSENT))
         image_index = [at for at, questions in enumerate(prompts) for _ in questions]
         return Prompts(
             image_index=torch.tensor(image_index),

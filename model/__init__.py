@@ -46,13 +46,14 @@ if TYPE_CHECKING:
     from .presets import PRESETS
     from .pretrained_weights import load_weights, tensors_to_store
     from .prompt_simulation import SimulatedPrompt, error_clicks, simulate_prompt
-    from .prompts import ImageFeatures, MaskPrediction, Prompts
+    from .prompts import ABSENT, ImageFeatures, MaskPrediction, Prompts
     from .samus import SamusSegmenter
     from .segmenter import Segmenter
     from .weights_conversion import Conversion, convert_weights
     from .weights_report import WeightsReport
 
 _MODULE_OF_NAME = {
+    "ABSENT": "prompts",
     "ARCHITECTURE": "checkpoint_folder",
     "AVERAGED_WEIGHTS": "checkpoint_folder",
     "Architecture": "config",
@@ -104,6 +105,7 @@ _MODULE_OF_NAME = {
 }
 
 __all__ = [
+    "ABSENT",
     "ARCHITECTURE",
     "AVERAGED_WEIGHTS",
     "BEST",

@@ -51,7 +51,7 @@ class SamMed2dSegmenter(SamSegmenter):
         mask, which is never trained here.
         """
         answer = super().decode(features, prompts, multimask is None or multimask)
-        return _best_candidate(answer) if multimask is None else answer
+        return answer.best_candidate() if multimask is None else answer
 
     def trains_with_base(self, module: nn.Module) -> bool:
         """Tell whether it is an adapter, the prompt encoder or the mask decoder."""
@@ -68,15 +68,4 @@ def sam_med2d_plugs(architecture: SamMed2dArchitecture) -> EncoderPlugs:
                 starts_at_zero=architecture.starts_as_sam,
             )
         )
-    )
-
-
-def _best_candidate(answer: MaskPrediction) -> MaskPrediction:
-    """Return the mask that the model rates highest, with a graph to every candidate."""
-    rating, logits = answer.predicted_iou, answer.low_resolution_logits
-    assert rating is not None
-    best = rating.detach().argmax(dim=1, keepdim=True)
-    places = best[:, :, None, None].expand(-1, -1, *logits.shape[2:])
-    return MaskPrediction(
-        low_resolution_logits=logits.gather(1, places), predicted_iou=rating.gather(1, best)
     )

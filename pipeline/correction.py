@@ -14,12 +14,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from model import MaskPrediction, Prompts, error_clicks
+from model import ABSENT, MaskPrediction, Prompts, error_clicks
 
 from .config import PretrainConfig
-
-_ABSENT = -1
-"""Label of an empty slot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +110,7 @@ class Corrections:
         choices = torch.tensor(self.clicks_per_pass, device=draws.device)
         counts = choices[(draws[:, -1] * len(choices)).long()]
         is_beyond = torch.arange(most, device=draws.device) >= counts[:, None]
-        return points, labels.masked_fill(is_beyond, _ABSENT)
+        return points, labels.masked_fill(is_beyond, ABSENT)
 
 
 ONE_CLICK_A_PASS = Corrections()

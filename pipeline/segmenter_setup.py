@@ -85,22 +85,10 @@ def prepare_segmenter(config: PretrainConfig, *, categories: tuple[str, ...]) ->
             f"model.preset={config.model.preset} with model.overrides: {error}"
         ) from error
     _refuse_untaken_prompts(config, segmenter)
-    uses_predicted_iou = config.objective.uses_predicted_iou
-    descends_from_sam = isinstance(segmenter.architecture, SamArchitecture)
-    if uses_predicted_iou and not segmenter.predicts_iou:
-        raise ValueError(
-            f"objective.kind=focal_dice_iou needs a model that predicts its IoU, which "
-            f"{config.model.preset} does not. Choose objective.iou_weight=0 or "
-            "objective.kind=dice_bce."
-        )
-    if config.candidates_in_last_pass and not segmenter.predicts_iou:
-        raise ValueError(
-            f"candidates_in_last_pass=true needs a model that can answer with several masks, which "
-            f"{config.model.preset} cannot. Leave it out."
-        )
+    _refuse_unserved_objective(config, segmenter)
     base, from_base = None, frozenset[str]()
     if config.model.base is not None:
-        if not descends_from_sam:
+        if not isinstance(segmenter.architecture, SamArchitecture):
             raise ValueError(
                 f"model.base is given, but {config.model.preset} has no pretrained parts: leave it "
                 "out, or start from weights with initialize_from=."
@@ -115,7 +103,7 @@ def prepare_segmenter(config: PretrainConfig, *, categories: tuple[str, ...]) ->
     freeze(
         segmenter,
         has_base=base is not None,
-        uses_predicted_iou=uses_predicted_iou,
+        uses_predicted_iou=config.objective.uses_predicted_iou,
         uses_candidates=config.candidates_in_last_pass,
     )
     segmenter.set_activation_checkpointing(config.activation_checkpointing)
@@ -125,6 +113,23 @@ def prepare_segmenter(config: PretrainConfig, *, categories: tuple[str, ...]) ->
         base=base,
         saved_names=frozenset(tensors_to_store(segmenter, from_base=from_base)),
     )
+
+
+def _refuse_unserved_objective(config: PretrainConfig, segmenter: Segmenter) -> None:
+    """Refuse to train an IoU or candidates that a segmenter does not have."""
+    if segmenter.predicts_iou:
+        return
+    if config.objective.uses_predicted_iou:
+        raise ValueError(
+            f"objective.kind=focal_dice_iou needs a model that predicts its IoU, which "
+            f"{config.model.preset} does not. Choose objective.iou_weight=0 or "
+            "objective.kind=dice_bce."
+        )
+    if config.candidates_in_last_pass:
+        raise ValueError(
+            f"candidates_in_last_pass=true needs a model that can answer with several masks, which "
+            f"{config.model.preset} cannot. Leave it out."
+        )
 
 
 def _refuse_untaken_prompts(config: PretrainConfig, segmenter: Segmenter) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from model import MaskPrediction, ObjectiveConfig, Prompts, Segmenter, object_losses
+from model import ABSENT, MaskPrediction, ObjectiveConfig, Prompts, Segmenter, object_losses
 
 from .batches import TrainingBatch
 from .category_losses import category_losses
@@ -138,7 +138,7 @@ def _with_stand_in(batch: TrainingBatch) -> TrainingBatch:
     prompts = Prompts(
         image_index=first_image,
         points=images.new_zeros((1, num_slots, 2)),
-        point_labels=torch.full((1, num_slots), -1, device=images.device),
+        point_labels=torch.full((1, num_slots), ABSENT, device=images.device),
     )
     return dataclasses.replace(
         batch,

@@ -1,10 +1,22 @@
 """Options of building, looking at and checking corpora."""
 
 import dataclasses
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
 from omegaconf import MISSING
+
+from .own_data_config import (
+    OWN_DATA_SECTIONS,
+    CocoConfig,
+    DicomConfig,
+    FolderConfig,
+    NiftiConfig,
+)
+
+MIN_TRAINING_PIXELS = 32
+"""A longer side below this is no picture to learn from."""
 
 
 @dataclass(kw_only=True)
@@ -68,8 +80,8 @@ class BuildConfig:
     """Turn a raw dataset into corpora of tar shards."""
 
     source: str = MISSING
-    """A published dataset (`docs/corpora.md` lists them), `us30k`, or `phantom` for simulated
-    images."""
+    """A published dataset (`docs/corpora.md` lists them), `us30k`, `phantom` for simulated images,
+    or own data as `folder`, `coco`, `nifti` or `dicom`."""
 
     root: str | None = None
     """Folder or archive of the raw data; `phantom` needs none."""
@@ -111,8 +123,22 @@ class BuildConfig:
     max_shard_megabytes: int = 256
     """Size of a shard, at most (one sample may exceed it)."""
 
+    max_side_pixels: int | None = None
+    """Longer images are shrunk to it, with their masks and spacing; null keeps all as published."""
+
+    num_workers: int = 0
+    """Processes that read, decode and pack; 0 does it in the one that writes."""
+
+    slice: str | None = None
+    """For several machines: `3/16` builds the fourth of 16 slices (0 to 15), `merge/16` makes them
+    one build when all are there; null builds everything."""
+
     us30k: Us30kConfig = field(default_factory=Us30kConfig)
     phantom: PhantomConfig = field(default_factory=PhantomConfig)
+    folder: FolderConfig = field(default_factory=FolderConfig)
+    coco: CocoConfig = field(default_factory=CocoConfig)
+    nifti: NiftiConfig = field(default_factory=NiftiConfig)
+    dicom: DicomConfig = field(default_factory=DicomConfig)
 
     def __post_init__(self) -> None:
         if self.max_skipped_samples < 0:
@@ -122,6 +148,14 @@ class BuildConfig:
         for name in ("max_samples_per_shard", "max_shard_megabytes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if self.max_side_pixels is not None and self.max_side_pixels < MIN_TRAINING_PIXELS:
+            raise ValueError(
+                f"max_side_pixels must be at least {MIN_TRAINING_PIXELS}, or null, got "
+                f"{self.max_side_pixels}."
+            )
+        if self.num_workers < 0:
+            raise ValueError(f"num_workers must be 0 or more, got {self.num_workers}.")
+        self._check_slice()
         held_out = (self.validation_fraction, self.test_fraction)
         if min(held_out) < 0 or sum(held_out) >= 1:
             raise ValueError(
@@ -129,12 +163,37 @@ class BuildConfig:
                 f"train on, got {self.validation_fraction} and {self.test_fraction}."
             )
 
+    def _check_slice(self) -> None:
+        found = re.fullmatch(r"(merge|\d+)/([1-9]\d*)", self.slice or "0/1")
+        if found is None or (found[1] != "merge" and int(found[1]) >= int(found[2])):
+            raise ValueError(
+                f"slice={self.slice}: expected NUMBER/COUNT with a number from 0 to COUNT - 1, as "
+                "3/16, or merge/COUNT."
+            )
+
+    @property
+    def is_merge(self) -> bool:
+        """Whether this call makes slices one build, and builds no shard itself."""
+        return self.slice is not None and self.slice.startswith("merge/")
+
+    @property
+    def slice_number(self) -> int | None:
+        """Slice that this call builds; None where it builds or merges all."""
+        return None if self.slice is None or self.is_merge else int(self.slice.partition("/")[0])
+
+    @property
+    def num_slices(self) -> int:
+        """Slices that the build is cut into."""
+        return 1 if self.slice is None else int(self.slice.partition("/")[2])
+
     def content_options(self) -> dict[str, object]:
-        """Return the options that change what is built, not where it comes from or goes."""
+        """Return the options that change what is built, not where it comes from, goes, or how."""
         options = dataclasses.asdict(self)
-        for name in ("root", "output", "overwrite", "excluded"):
+        for name in ("root", "output", "overwrite", "excluded", "num_workers", "slice"):
             del options[name]
-        unused = {"us30k", "phantom"} - {self.source}
+        unused = {"us30k", "phantom", *OWN_DATA_SECTIONS} - {self.source}
+        for section in OWN_DATA_SECTIONS:
+            del options[section]["salt_file"]  # a place; what it changes are the subjects
         return {name: value for name, value in options.items() if name not in unused}
 
 
@@ -161,11 +220,46 @@ class InspectConfig:
     """Samples whose annotations are read for sizes and categories, evenly over the corpus."""
 
     def __post_init__(self) -> None:
-        for name in ("num_pictures", "num_columns", "tile_pixels", "max_scanned_samples"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if self.sheet is not None and not self.sheet.lower().endswith(".png"):
-            raise ValueError(f"sheet={self.sheet}: expected the name of a PNG file.")
+        if self.max_scanned_samples < 1:
+            raise ValueError(
+                f"max_scanned_samples must be at least 1, got {self.max_scanned_samples}."
+            )
+        _check_sheet(self)
+
+
+@dataclass(kw_only=True)
+class ValidateSourceConfig(BuildConfig):
+    """Look at a raw folder before anything is built; it takes the options of the build as well."""
+
+    source: str = "guess"
+    """As for a build; `guess` finds out."""
+
+    output: str = "OUTPUT"
+    """Only for the command that is proposed; nothing is written there."""
+
+    sheet: str | None = None
+    """PNG file to draw a contact sheet into; null draws none."""
+
+    num_pictures: int = 24
+    """Samples to read, evenly over all, and to draw."""
+
+    num_columns: int = 6
+    """Pictures in a row of the sheet."""
+
+    tile_pixels: int = 192
+    """Side of a picture on the sheet."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_sheet(self)
+
+
+def _check_sheet(options: InspectConfig | ValidateSourceConfig) -> None:
+    for name in ("num_pictures", "num_columns", "tile_pixels"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"{name} must be at least 1, got {getattr(options, name)}.")
+    if options.sheet is not None and not options.sheet.lower().endswith(".png"):
+        raise ValueError(f"sheet={options.sheet}: expected the name of a PNG file.")
 
 
 @dataclass(kw_only=True)

@@ -5,6 +5,9 @@ Formats that need a package of the extra `formats` are opened by modules that im
 
 from .array_pickle import load_array_pickle
 from .arrays import num_entries_of, read_array
+from .coco_file import CocoAnnotation, CocoImage, read_coco
+from .dicom import DicomHeader, Region, is_dicom, read_dicom_frame, read_dicom_header
+from .dicom_segmentation import SegmentFrame, read_segment, read_segmentation
 from .hdf5 import hdf5_column, hdf5_frame
 from .masks import (
     colour_masks,
@@ -17,7 +20,8 @@ from .masks import (
     union_masks,
 )
 from .matlab import matlab_array, matlab_shape
-from .pairs import FilePair, key_without, pair_files, with_one_mask
+from .pairs import FilePair, Unpaired, key_without, pair_files, with_one_mask
+from .path_pattern import PathPattern, local_path
 from .picture_size import picture_size
 from .polygons import fill_polygon, labelme_polygons, plain_polygon, read_json
 from .raw_files import PICTURE_SUFFIXES, RawFile, RawTree, open_tree
@@ -30,9 +34,16 @@ __all__ = [
     "PICTURE_SUFFIXES",
     "VIDEO_SUFFIXES",
     "VOLUME_SUFFIXES",
+    "CocoAnnotation",
+    "CocoImage",
+    "DicomHeader",
     "FilePair",
+    "PathPattern",
     "RawFile",
     "RawTree",
+    "Region",
+    "SegmentFrame",
+    "Unpaired",
     "VideoFrames",
     "Volume",
     "annotated_frames",
@@ -44,9 +55,11 @@ __all__ = [
     "hdf5_column",
     "hdf5_frame",
     "index_masks",
+    "is_dicom",
     "key_without",
     "labelme_polygons",
     "load_array_pickle",
+    "local_path",
     "matlab_array",
     "matlab_shape",
     "num_entries_of",
@@ -57,9 +70,14 @@ __all__ = [
     "picture_size",
     "plain_polygon",
     "read_array",
+    "read_coco",
     "read_csv",
+    "read_dicom_frame",
+    "read_dicom_header",
     "read_json",
     "read_lines",
+    "read_segment",
+    "read_segmentation",
     "read_sheet",
     "read_text",
     "read_volume",

@@ -25,8 +25,10 @@ from .bus_uclm import BUS_UCLM
 from .busi import BUSI
 from .camus import CAMUS
 from .cardiacudc import CARDIACUDC
+from .coco import plan_coco
 from .common_carotid_artery import COMMON_CAROTID_ARTERY
 from .ddti import DDTI
+from .dicom import plan_dicom
 from .dl_track import DL_TRACK
 from .echocp import ECHOCP
 from .echonet_dynamic import ECHONET_DYNAMIC
@@ -35,6 +37,7 @@ from .fallmud import FALLMUD
 from .fass import FASS
 from .fast_u_net import FAST_U_NET
 from .fh_ps_aop import FH_PS_AOP
+from .folder import plan_folder
 from .gist514_db import GIST514_DB
 from .hc18 import HC18
 from .hmc_qu import HMC_QU
@@ -43,6 +46,7 @@ from .luss_phantom import LUSS_PHANTOM
 from .mmotu_2d import MMOTU_2D
 from .mmotu_3d import MMOTU_3D
 from .mup import MUP
+from .nifti import plan_nifti
 from .phantom import plan_phantom
 from .published_source import FoundImage, PublishedSource
 from .regpro import REGPRO
@@ -80,8 +84,10 @@ SOURCES: dict[str, SourceFactory] = {
     "busi": BUSI,
     "camus": CAMUS,
     "cardiacudc": CARDIACUDC,
+    "coco": plan_coco,
     "common_carotid_artery": COMMON_CAROTID_ARTERY,
     "ddti": DDTI,
+    "dicom": plan_dicom,
     "dl_track": DL_TRACK,
     "echocp": ECHOCP,
     "echonet_dynamic": ECHONET_DYNAMIC,
@@ -90,6 +96,7 @@ SOURCES: dict[str, SourceFactory] = {
     "fass": FASS,
     "fast_u_net": FAST_U_NET,
     "fh_ps_aop": FH_PS_AOP,
+    "folder": plan_folder,
     "gist514_db": GIST514_DB,
     "hc18": HC18,
     "hmc_qu": HMC_QU,
@@ -98,6 +105,7 @@ SOURCES: dict[str, SourceFactory] = {
     "mmotu_2d": MMOTU_2D,
     "mmotu_3d": MMOTU_3D,
     "mup": MUP,
+    "nifti": plan_nifti,
     "phantom": plan_phantom,
     "regpro": REGPRO,
     "s1": S1,

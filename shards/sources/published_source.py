@@ -9,7 +9,6 @@ from shards.build_report import BuildReport, InputError
 from shards.config import BuildConfig
 from shards.reading import RawFile, RawTree, open_tree
 from shards.sample import Origin, UltrasoundObject, UltrasoundSample, hash_pixels, make_key
-from shards.vocabulary import VOCABULARY
 
 from .annotated_image import AnnotatedImage, check_sizes
 from .source_card import SourceCard
@@ -53,18 +52,18 @@ class PublishedSource:
         """
         card = self.card
         if config.root is None:
-            raise ValueError(f"source={card.name} needs root=PLACE, which holds {card.layout}.")
+            raise ValueError(f"source={config.source} needs root=PLACE, which holds {card.layout}.")
         if card.unverified:
             report.hint(card.doubts())
         tree = open_tree(Path(config.root), report=report)
         samples = []
         for found in self.find(tree, report):
             try:
-                samples.append(_plan(found, card=card, report=report))
+                samples.append(_plan(found, card=card))
             except InputError as problem:
                 report.add(problem)
         if not samples and not report.num_problems:
-            raise _nothing_found(tree, card=card)
+            raise _nothing_found(tree, card=card, source=config.source)
         return SourcePlan(
             descriptions=(card.describe(),),
             samples=tuple(samples),
@@ -73,7 +72,7 @@ class PublishedSource:
         )
 
 
-def _plan(found: FoundImage, *, card: SourceCard, report: BuildReport) -> PlannedSample:
+def _plan(found: FoundImage, *, card: SourceCard) -> PlannedSample:
     try:
         key = make_key(card.name, name=found.name)
     except ValueError as error:
@@ -88,16 +87,12 @@ def _plan(found: FoundImage, *, card: SourceCard, report: BuildReport) -> Planne
         split=found.split,
         where=str(found.files[0]),
         fingerprint=f"{stamps} {found.frame}",
-        read=partial(_read, found, card=card, key=key, report=report),
+        read=partial(_read, found, card=card, key=key),
     )
 
 
-def _read(
-    found: FoundImage, *, card: SourceCard, key: str, report: BuildReport
-) -> UltrasoundSample:
+def _read(found: FoundImage, *, card: SourceCard, key: str) -> UltrasoundSample:
     annotated = found.read()
-    for note in annotated.notes:
-        report.note(note)
     pixels = annotated.image.pixels
     return UltrasoundSample(
         key=key,
@@ -117,6 +112,7 @@ def _read(
             intensity_window=annotated.image.intensity_window,
         ),
         encoded_image=annotated.image.encoded,
+        notes=annotated.notes,
     )
 
 
@@ -136,15 +132,15 @@ def _objects(
                 "class to the source's card.",
             )
         category = card.categories[name]
-        organ = VOCABULARY[category].organ
+        organ = card.organ_of(category)
         objects.append(UltrasoundObject.from_mask(mask, category=category, organ=organ))
     return tuple(objects)
 
 
-def _nothing_found(tree: RawTree, *, card: SourceCard) -> ValueError:
+def _nothing_found(tree: RawTree, *, card: SourceCard, source: str) -> ValueError:
     shown = ", ".join(str(file.path) for file in tree.files[:3])
     found = f"{len(tree.files)} files, as {shown}" if shown else "no file"
     return ValueError(
-        f"root={tree.root}: source={card.name} expects {card.layout}; found {found}, and no image "
+        f"root={tree.root}: source={source} expects {card.layout}; found {found}, and no image "
         f"among them. Check root. {card.doubts()}".rstrip()
     )

@@ -1,7 +1,7 @@
 """What is known of a published dataset, in one place: terms, classes, rules, and what to doubt."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shards.manifest import SourceDescription
 from shards.vocabulary import VOCABULARY
@@ -32,6 +32,9 @@ class SourceCard:
     categories: Mapping[str | int, str]
     """Class as the files have it (index, folder, colour name) -> category of the vocabulary."""
 
+    organs: Mapping[str, str] = field(default_factory=dict)
+    """Of categories that the vocabulary does not have; only own data declare such."""
+
     subject_rule: str
     """How images of one person are told; the text also goes into `corpus.json`."""
 
@@ -48,13 +51,17 @@ class SourceCard:
     """What nobody has checked on the files; it is said again where something goes wrong."""
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.categories.values()) - VOCABULARY.keys())
+        unknown = sorted(set(self.categories.values()) - VOCABULARY.keys() - self.organs.keys())
         assert not unknown, f"{self.name}: {unknown} are not in shards/vocabulary.py"
 
     @property
     def classes(self) -> tuple[int, ...]:
         """Return the class values of a source whose masks hold such."""
         return tuple(name for name in self.categories if isinstance(name, int))
+
+    def organ_of(self, category: str) -> str:
+        """Return what one of its categories belongs to."""
+        return self.organs[category] if category in self.organs else VOCABULARY[category].organ
 
     def describe(self) -> SourceDescription:
         """Return the dataset as the manifest names it."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from shards.build_report import BuildReport, InputError
 from shards.config import BuildConfig
 from shards.sample import UltrasoundSample
-from shards.sources import PublishedSource
+from shards.sources import SOURCES, PublishedSource, SourceFactory
 
 
 @dataclasses.dataclass
@@ -21,12 +21,21 @@ class Read:
 
 
 def read_all(source: PublishedSource, root: Path) -> Read:
+    return _read(source, BuildConfig(source=source.card.name, root=str(root), output="unused"))
+
+
+def read_config(config: BuildConfig) -> Read:
+    return _read(SOURCES[config.source], config)
+
+
+def _read(source: SourceFactory, config: BuildConfig) -> Read:
     report = BuildReport()
-    config = BuildConfig(source=source.card.name, root=str(root), output="unused")
     samples = {}
     for planned in source(config, report).samples:
         try:
-            samples[planned.key.partition("__")[2]] = planned.read()
+            samples[planned.key.partition("__")[2]] = sample = planned.read()
+            for note in sample.notes:
+                report.note(note)
         except ValueError as error:
             report.add(InputError(getattr(error, "kind", "unreadable"), str(error)))
     return Read(samples, report.describe_problems(), report)

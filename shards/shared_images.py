@@ -6,13 +6,12 @@ and what agrees is compared in full, so that what is found is exact.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .corpus_file import read_corpus_file
-from .manifest import ManifestSource
 from .sample import key_word
 from .shard_reader import Corpus
 from .storage import Storage
@@ -35,9 +34,9 @@ def pixels_name(source: str) -> str:
     return f"{key_word(source)}.pixels"
 
 
-def pack_digests(pixels_sha256: Sequence[str]) -> bytes:
+def pack_digests(sha256: Sequence[str]) -> bytes:
     """Return the content of that file."""
-    return b"".join(bytes.fromhex(digest)[: DIGEST.itemsize] for digest in pixels_sha256)
+    return b"".join(bytes.fromhex(digest)[: DIGEST.itemsize] for digest in sha256)
 
 
 def find_shared_images(first: Corpus, second: Corpus) -> Iterator[SharedImage]:
@@ -49,9 +48,9 @@ def find_shared_images(first: Corpus, second: Corpus) -> Iterator[SharedImage]:
         FileNotFoundError: A corpus lacks a file of digests.
         ValueError: A file of digests does not fit its manifest.
     """
-    digests, places = _read_digests(first)
+    digests, places = read_digests(first, name_of=pixels_name)
     order = np.argsort(digests)
-    other_digests, other_places = _read_digests(second)
+    other_digests, other_places = read_digests(second, name_of=pixels_name)
     for index in np.flatnonzero(np.isin(other_digests, digests)):
         start, end = (
             int(np.searchsorted(digests, other_digests[index], side=side, sorter=order))
@@ -92,22 +91,31 @@ def _place(url: str) -> tuple[str | None, str]:
     return folder or None, name
 
 
-def _read_digests(corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
-    """Return the digests of all images, and each one's place in the flat order."""
+def read_digests(corpus: Corpus, *, name_of: Callable[[str], str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return eight bytes of all images, and each one's place in the flat order.
+
+    Args:
+        corpus: What holds the images.
+        name_of: Returns the name of a source's file.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: A file does not fit its manifest.
+    """
     storage = Storage(corpus.url)
     ends = np.cumsum([0, *corpus.samples_per_shard])
     digests, places = [np.empty(0, DIGEST)], [np.empty(0, np.int64)]
     for source in corpus.manifest.sources:
-        digests.append(read_source_digests(storage, source=source))
+        name = name_of(source.name)
+        digests.append(read_digest_file(storage, name=name, num_images=source.num_samples))
         for number, shard in enumerate(corpus.manifest.shards):
             if shard.source == source.name:
                 places.append(np.arange(ends[number], ends[number + 1]))
     return np.concatenate(digests), np.concatenate(places)
 
 
-def read_source_digests(storage: Storage, *, source: ManifestSource) -> np.ndarray:
-    """Read the digests of a source's images; errors as `find_shared_images`."""
-    name = pixels_name(source.name)
+def read_digest_file(storage: Storage, *, name: str, num_images: int) -> np.ndarray:
+    """Read eight bytes for each image of a source; errors as `read_digests`."""
     try:
         content = storage.read(name)
     except FileNotFoundError as error:
@@ -115,9 +123,9 @@ def read_source_digests(storage: Storage, *, source: ManifestSource) -> np.ndarr
             f"{storage.shown(name)}: is missing. Copy the whole folder, or build the corpus again "
             "with overwrite=true."
         ) from error
-    if len(content) != source.num_samples * DIGEST.itemsize:
+    if len(content) != num_images * DIGEST.itemsize:
         raise ValueError(
-            f"{storage.shown(name)}: has {len(content)} bytes; {source.num_samples} images need "
-            f"{source.num_samples * DIGEST.itemsize}. Copy it again, or build the corpus again."
+            f"{storage.shown(name)}: has {len(content)} bytes; {num_images} images need "
+            f"{num_images * DIGEST.itemsize}. Copy it again, or build the corpus again."
         )
     return np.frombuffer(content, DIGEST)

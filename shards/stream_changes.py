@@ -30,4 +30,7 @@ def describe_stream_differences(saved: dict[str, Any], present: dict[str, Any]) 
                 f"data.train[{place}] had the content {old['content_hash'][:12]}, "
                 f"has {new['content_hash'][:12]}"
             )
+        sequences = {one["sequences_sha256"] for one in (old, new) if "sequences_sha256" in one}
+        if len(sequences) > 1:
+            differences.append(f"data.train[{place}] had its images in other sequences")
     return differences

@@ -17,32 +17,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from .shard_rings import CappedSequences, ShardRings, WholeShards, hash_of_sequences
+from .stream_source import Integers, StreamSource, weights_of_shards
 
 STREAM_FORMAT_VERSION = 1
 """Raised whenever the same ingredients would give another sequence."""
 
-SMALLEST_WEIGHT = Fraction(1, 1_000_000)
-LARGEST_WEIGHT = Fraction(10_000)
-_VISIT_ORDER, _BLOCK_ORDER, _RING_ORDER = range(3)
-
-_Integers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class StreamSource:
-    """What the plan needs to know about one corpus."""
-
-    content_hash: str
-    """Hash of the corpus's manifest: another content is another sequence."""
-
-    weight: float
-    """How often each sample comes in an epoch; 0.5 is once in two epochs."""
-
-    samples_per_shard: tuple[int, ...]
-    """In the manifest's order."""
+_VISIT_ORDER, _BLOCK_ORDER = range(2)
+"""Purposes of random words; the rings have others."""
 
 
 class SampleAddress(NamedTuple):
@@ -64,20 +50,19 @@ class _Epoch:
 
     number: int
     first_position: int
-    shards: _Integers
-    first_turns: _Integers
-    lengths: _Integers
-    block_bounds: _Integers
-    block_starts: _Integers
+    shards: Integers
+    first_turns: Integers
+    lengths: Integers
+    block_bounds: Integers
+    block_starts: Integers
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Block:
-    """Flat shard and sample of a run of consecutive positions."""
+    """The samples of a run of consecutive positions, as places in the flat order of all shards."""
 
     first_position: int
-    shards: _Integers
-    samples: _Integers
+    samples: Integers
 
 
 class StreamPlan:
@@ -88,7 +73,13 @@ class StreamPlan:
     """
 
     def __init__(
-        self, sources: Sequence[StreamSource], *, seed: int, shards_per_block: int = 16
+        self,
+        sources: Sequence[StreamSource],
+        *,
+        seed: int,
+        shards_per_block: int = 16,
+        mixing_temperature: float | None = None,
+        max_per_sequence: int | None = None,
     ) -> None:
         """Check the sources and lay out their shards.
 
@@ -97,47 +88,53 @@ class StreamPlan:
             seed: Another seed gives another order.
             shards_per_block: Shards whose samples are mixed, and so held open, at a time. Larger
                 mixes better; smaller reads fewer shards at once.
+            mixing_temperature: Evens out the sizes of the datasets; None leaves them as they are.
+            max_per_sequence: Frames of one sequence that come each time its dataset does; None
+                takes all. Each source then has to tell its `sequences`.
         """
         if shards_per_block < 1:
             raise ValueError(f"shards_per_block must be at least 1, got {shards_per_block}.")
-        weights = _checked_weights(sources)
-        self._sources = tuple(sources)
-        self._seed = seed
         self._shards_per_block = shards_per_block
+        self.identity = _identity(
+            sources,
+            seed=seed,
+            shards_per_block=shards_per_block,
+            mixing_temperature=mixing_temperature,
+            max_per_sequence=max_per_sequence,
+        )
         counts = [len(source.samples_per_shard) for source in sources]
         self._source_starts = np.concatenate([[0], np.cumsum(counts)])
-        self._num_samples = np.array(
+        stored = np.array(
             [count for source in sources for count in source.samples_per_shard], dtype=np.int64
         )
-        self._numerators = np.repeat([weight.numerator for weight in weights], counts)
-        self._denominators = np.repeat([weight.denominator for weight in weights], counts)
+        self._shard_starts = np.cumsum(stored) - stored
+        self._rings = _rings(
+            sources,
+            stored=stored,
+            starts=self._shard_starts,
+            max_per_sequence=max_per_sequence,
+        )
+        self._num_samples = self._rings.num_samples
+        weights, of_shard = weights_of_shards(
+            sources, num_samples=self._num_samples, temperature=mixing_temperature
+        )
+        self._numerators = np.array([weight.numerator for weight in weights])[of_shard]
+        self._denominators = np.array([weight.denominator for weight in weights])[of_shard]
         # Shards that are too small for a whole share of an epoch take turns: each starts elsewhere
         # in the rounding, spread by the golden ratio.
         spread = np.arange(sum(counts)) * 2_654_435_769 % 2**32
         self._phases = spread * self._denominators // 2**32
+        samples_of_weights = np.bincount(of_shard, self._num_samples, minlength=len(weights))
         self._samples_per_epoch = sum(
             (
-                weight * sum(source.samples_per_shard)
-                for weight, source in zip(weights, sources, strict=True)
+                weight * int(count)
+                for weight, count in zip(weights, samples_of_weights, strict=True)
             ),
             start=Fraction(0),
         )
         self._entropy = int(self.fingerprint, 16)
         self._epoch: _Epoch | None = None
         self._block: _Block | None = None
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What decides the order, as JSON values, for `describe_stream_differences`."""
-        return {
-            "stream_format_version": STREAM_FORMAT_VERSION,
-            "seed": self._seed,
-            "shards_per_block": self._shards_per_block,
-            "sources": [
-                {"content_hash": source.content_hash, "weight": float(source.weight)}
-                for source in self._sources
-            ],
-        }
 
     @property
     def fingerprint(self) -> str:
@@ -174,18 +171,28 @@ class StreamPlan:
             position: Samples that come before it, from 0.
         """
         block = self._block
-        if block is None or not 0 <= position - block.first_position < len(block.shards):
+        if block is None or not 0 <= position - block.first_position < len(block.samples):
             block = self._block = self._lay_out_block(position)
-        place = position - block.first_position
-        shard = int(block.shards[place])
+        sample = int(block.samples[position - block.first_position])
+        shard = int(np.searchsorted(self._shard_starts, sample, side="right")) - 1
         source = int(np.searchsorted(self._source_starts, shard, side="right")) - 1
         return SampleAddress(
             source=source,
             shard=shard - int(self._source_starts[source]),
-            sample=int(block.samples[place]),
+            sample=sample - int(self._shard_starts[shard]),
         )
 
-    def _turns_before(self, epoch: int) -> _Integers:
+    def block_at(self, position: int) -> tuple[range, list[tuple[int, int]]]:
+        """Return the positions of the block that holds one, and the (source, shard) in it."""
+        epoch, block = self._find_block(position)
+        visits = slice(epoch.block_bounds[block], epoch.block_bounds[block + 1])
+        shards = np.unique(epoch.shards[visits])
+        sources = np.searchsorted(self._source_starts, shards, side="right") - 1
+        places = shards - self._source_starts[sources]
+        positions = range(int(epoch.block_starts[block]), int(epoch.block_starts[block + 1]))
+        return positions, list(zip(sources.tolist(), places.tolist(), strict=True))
+
+    def _turns_before(self, epoch: int) -> Integers:
         """Return how many samples of each shard's ring the epochs before this one take."""
         turns = self._num_samples * epoch
         whole, rest = np.divmod(turns, self._denominators)
@@ -201,27 +208,28 @@ class StreamPlan:
         visits = -(-taken // np.maximum(self._num_samples, 1))
         shards = np.repeat(np.arange(len(visits)), visits)
         ordinals = np.arange(len(shards)) - np.repeat(np.cumsum(visits) - visits, visits)
-        done = ordinals * self._num_samples[shards]
-        lengths = np.minimum(self._num_samples[shards], taken[shards] - done)
         order = self._order_visits(shards, shares=(ordinals, visits[shards]), epoch=number)
+        shards = shards[order]
+        done = ordinals[order] * self._num_samples[shards]
+        lengths = np.minimum(self._num_samples[shards], taken[shards] - done)
 
         num_blocks = -(-len(shards) // self._shards_per_block)
         block_bounds = np.arange(num_blocks + 1) * len(shards) // num_blocks
-        positions = np.concatenate([[0], np.cumsum(lengths[order])])
+        positions = np.concatenate([[0], np.cumsum(lengths)])
         first_position = int(before.sum())
         return _Epoch(
             number=number,
             first_position=first_position,
-            shards=shards[order],
-            first_turns=(before[shards] + done)[order],
-            lengths=lengths[order],
+            shards=shards,
+            first_turns=before[shards] + done,
+            lengths=lengths,
             block_bounds=block_bounds,
             block_starts=first_position + positions[block_bounds],
         )
 
     def _order_visits(
-        self, shards: _Integers, *, shares: tuple[_Integers, _Integers], epoch: int
-    ) -> _Integers:
+        self, shards: Integers, *, shares: tuple[Integers, Integers], epoch: int
+    ) -> Integers:
         """Return an order in which a shard's visits, and a source's, are spread over the epoch.
 
         Args:
@@ -240,40 +248,39 @@ class StreamPlan:
         keys = (ranks + among_sources) / visits_of_source[sources]
         return order[np.argsort(keys, kind="stable")]
 
-    def _lay_out_block(self, position: int) -> _Block:
-        """Order the samples of the block that holds a position."""
+    def _find_block(self, position: int) -> tuple[_Epoch, int]:
+        """Return the epoch that holds a position, and the number of its block in it."""
         number = self.epoch_at(position)
         if self._epoch is None or self._epoch.number != number:
             self._epoch = self._lay_out_epoch(number)
-        epoch = self._epoch
-        block = int(np.searchsorted(epoch.block_starts, position, side="right")) - 1
+        block = int(np.searchsorted(self._epoch.block_starts, position, side="right")) - 1
+        return self._epoch, block
+
+    def _lay_out_block(self, position: int) -> _Block:
+        """Order the samples of the block that holds a position."""
+        epoch, block = self._find_block(position)
         visits = slice(epoch.block_bounds[block], epoch.block_bounds[block + 1])
-        lengths = epoch.lengths[visits]
         samples = np.concatenate(
             [
-                self._samples_of_visit(int(shard), int(first_turn), int(length))
+                self._rings.samples(
+                    int(shard),
+                    first_turn=int(first_turn),
+                    length=int(length),
+                    random_words=self._random_words,
+                )
                 for shard, first_turn, length in zip(
-                    epoch.shards[visits], epoch.first_turns[visits], lengths, strict=True
+                    epoch.shards[visits],
+                    epoch.first_turns[visits],
+                    epoch.lengths[visits],
+                    strict=True,
                 )
             ]
         )
-        words = self._random_words(len(samples), _BLOCK_ORDER, number, block)
-        order = np.argsort(words, kind="stable")
+        words = self._random_words(len(samples), _BLOCK_ORDER, epoch.number, block)
         return _Block(
             first_position=int(epoch.block_starts[block]),
-            shards=np.repeat(epoch.shards[visits], lengths)[order],
-            samples=samples[order],
+            samples=samples[np.argsort(words, kind="stable")],
         )
-
-    def _samples_of_visit(self, shard: int, first_turn: int, length: int) -> _Integers:
-        """Return the samples of one visit, in the order of the shard's ring."""
-        num_samples = int(self._num_samples[shard])
-        places = np.arange(first_turn, first_turn + length) % num_samples
-        if length == num_samples:
-            return places
-        # Only a part is taken: not neighbours, which often show one patient, but a random part.
-        words = self._random_words(num_samples, _RING_ORDER, shard)
-        return np.argsort(words, kind="stable")[places]
 
     def _random_words(self, count: int, *purpose: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
         """Return 64-bit words that depend on the plan and the purpose alone."""
@@ -281,24 +288,43 @@ class StreamPlan:
         return np.asarray(np.random.PCG64(seeds).random_raw(count), dtype=np.uint64)
 
 
-def _checked_weights(sources: Sequence[StreamSource]) -> list[Fraction]:
-    """Return the weights as exact fractions, and refuse sources that give no samples."""
-    if not sources:
-        raise ValueError("data.train names no corpus. Give at least one, as data.train=URL.")
-    weights = []
-    for place, source in enumerate(sources):
-        if sum(source.samples_per_shard) == 0:
-            raise ValueError(
-                f"data.train[{place}] holds no samples. Leave it out, or check that its split and "
-                "data.licences leave anything in it."
-            )
-        if not SMALLEST_WEIGHT <= source.weight <= LARGEST_WEIGHT:
-            raise ValueError(
-                f"The weight of data.train[{place}] is {source.weight}; it must lie between "
-                f"{float(SMALLEST_WEIGHT):f} and {int(LARGEST_WEIGHT)}. "
-                "To use none of a corpus, leave it out."
-            )
-        # The decimal that was typed is meant, not its binary neighbour: 0.1 is 1 / 10.
-        exact = Fraction(str(source.weight))
-        weights.append(exact.limit_denominator(SMALLEST_WEIGHT.denominator))
-    return weights
+def _rings(
+    sources: Sequence[StreamSource],
+    *,
+    stored: Integers,
+    starts: Integers,
+    max_per_sequence: int | None,
+) -> ShardRings:
+    """Return the rings of all shards, capped where that is asked for."""
+    if max_per_sequence is None:
+        return WholeShards(stored, starts=starts)
+    numbers, num_sequences = [], 0
+    for known in _sequences(sources):
+        # Sequences of two corpora are two, even where they are called alike.
+        distinct, sequence = np.unique(known, return_inverse=True)
+        numbers.append(sequence + num_sequences)
+        num_sequences += len(distinct)
+    return CappedSequences(
+        stored, sequences=np.concatenate(numbers), max_per_sequence=max_per_sequence
+    )
+
+
+def _sequences(sources: Sequence[StreamSource]) -> list[np.ndarray[Any, np.dtype[np.uint64]]]:
+    known = [source.sequences for source in sources if source.sequences is not None]
+    assert len(known) == len(sources), "a cap needs the sequences of every source"
+    return known
+
+
+def _identity(
+    sources: Sequence[StreamSource], *, max_per_sequence: int | None, **options: object
+) -> dict[str, Any]:
+    """Return what decides the order; what is not asked for takes no part in it."""
+    described = [
+        {"content_hash": source.content_hash, "weight": float(source.weight)} for source in sources
+    ]
+    if max_per_sequence is not None:
+        for entry, sequences in zip(described, _sequences(sources), strict=True):
+            entry["sequences_sha256"] = hash_of_sequences(sequences)
+    options = {"max_per_sequence": max_per_sequence, **options}
+    asked_for = {name: value for name, value in options.items() if value is not None}
+    return {"stream_format_version": STREAM_FORMAT_VERSION, **asked_for, "sources": described}

@@ -1,4 +1,5 @@
-import time
+import pickle
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -193,12 +194,33 @@ def test_the_order_is_pinned():
     assert [tuple(address) for address in addresses(plan, range(20))] == GOLDEN_ORDER
 
 
-def test_a_far_position_in_a_large_corpus_is_found_at_once():
-    plan = make_plan(([1000] * 6_000, 1), ([1000] * 4_000, 0.3), shards_per_block=16)
-    for position in (0, 5_000_000, 10**12, 10**15):
-        started = time.perf_counter()
-        plan.address(position)
-        assert time.perf_counter() - started < 1.0
+@pytest.mark.parametrize("weight", [1, 0.3])
+def test_ranks_of_a_huge_run_find_their_samples_with_little_memory_and_few_draws(
+    monkeypatch, weight
+):
+    """4,096 ranks and 100 million samples; the cost is that of one epoch's shards and one block."""
+    num_shards, num_ranks, draws = 100_000, 4_096, []
+    draw = StreamPlan._random_words
+    monkeypatch.setattr(
+        StreamPlan,
+        "_random_words",
+        lambda plan, count, *purpose: draws.append(count) or draw(plan, count, *purpose),
+    )
+    tracemalloc.start()
+    try:
+        plan = make_plan(([1000] * num_shards, weight), shards_per_block=16)
+        in_workers = len(pickle.dumps(plan))
+        for step, rank in ((0, 0), (12_207, 4_095), (10**9, 2_047)):
+            draws.clear()
+            slots = slots_of_rank(step, global_batch_size=8_192, rank=rank, num_ranks=num_ranks)
+            addresses(plan, slots)
+            assert sum(draws) <= 2 * num_shards + 2 * 16 * 1000
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert in_workers < 6e6
+    assert kept < 8e6
+    assert peak < 20e6
 
 
 @pytest.mark.parametrize(

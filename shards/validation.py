@@ -14,10 +14,11 @@ from .corpus_file import read_corpus_file
 from .manifest import Manifest, ShardEntry, parse_manifest
 from .sample import UltrasoundSample, count_components, hash_pixels
 from .sample_members import read_sample
+from .sequences import digest_of_sequence, sequences_name
 from .shard_index import digest_bytes
 from .shard_reader import read_index
 from .shard_writer import END_OF_TAR
-from .shared_images import pack_digests, pixels_name, read_source_digests
+from .shared_images import pack_digests, pixels_name, read_digest_file
 from .storage import Storage, join_url
 
 
@@ -41,6 +42,9 @@ class _Tally:
     num_unknown_subjects: Counter[str] = field(default_factory=Counter)
     images: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
     """Source -> (sha256 of the pixels, key) of each of its images, in their order."""
+
+    sequences: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """Source -> digest of the sequence of each of its images, in their order."""
 
     def add(self, where: str, *, what: str) -> None:
         """Remember a finding."""
@@ -151,6 +155,7 @@ def _check_sample(
         tally.add(where, what="the key came before in this corpus")
     tally.keys.add(sample.key)
     tally.images[entry.source].append((origin.pixels_sha256, sample.key))
+    tally.sequences[entry.source].append(digest_of_sequence(origin, key=sample.key))
     if origin.subject_is_known:
         tally.known_subjects.add((origin.source, origin.subject))
     else:
@@ -211,14 +216,19 @@ def _check_sources(url: str, *, manifest: Manifest, tally: _Tally) -> None:
 
 def _check_digests(storage: Storage, *, manifest: Manifest, tally: _Tally) -> None:
     for source in manifest.sources:
-        where = storage.shown(pixels_name(source.name))
-        try:
-            found = read_source_digests(storage, source=source).tobytes()
-        except (ValueError, OSError) as error:
-            tally.add(where, what=str(error))
-            continue
-        if found != pack_digests([sha256 for sha256, _ in tally.images[source.name]]):
-            tally.add(where, what="does not hold the digests of the images")
+        expected = {pixels_name(source.name): [sha256 for sha256, _ in tally.images[source.name]]}
+        name = sequences_name(source.name)
+        if storage.size(name) is not None:  # an older program wrote none
+            expected[name] = tally.sequences[source.name]
+        for name, digests in expected.items():
+            where = storage.shown(name)
+            try:
+                found = read_digest_file(storage, name=name, num_images=source.num_samples)
+            except (ValueError, OSError) as error:
+                tally.add(where, what=str(error))
+                continue
+            if found.tobytes() != pack_digests(digests):
+                tally.add(where, what="does not hold the digests of the images")
 
 
 def _find_leaks(subjects: dict[str, set[tuple[str, str]]]) -> list[Finding]:

@@ -69,10 +69,13 @@ def _us30k(tree: RawTree) -> Iterator[Guess]:
 
 def _published(tree: RawTree) -> list[Guess]:
     """Return the published sources whose names are there and whose images are found, best first."""
-    found: list[tuple[float, Guess]] = []
-    names = {tree.root.name, *(part for file in tree.files for part in file.path.parts)}
+    found: list[tuple[tuple[bool, float], Guess]] = []
+    folders = {tree.root.name, *(folder for file in tree.files for folder in file.folders)}
+    names = folders | {file.name for file in tree.files}
+    squeezed = {name: _squeezed(name) for name in folders}
     for name, card in CARDS.items():
-        shown = sorted(_words_of(card) & names) or sorted(_same_names(card, names=names))
+        called = sorted(one for one, word in squeezed.items() if _is_called(card, word=word))
+        shown = sorted(_words_of(card) & names) or called
         source = SOURCES[name]
         if not shown or not isinstance(source, PublishedSource):
             continue
@@ -81,11 +84,13 @@ def _published(tree: RawTree) -> list[Guess]:
             images = list(source.find(tree, report))
         except ValueError:
             continue  # another dataset, whose files this source cannot read
-        if len(images) >= MIN_SHARE_OF_GOOD_IMAGES * max(len(images) + report.num_problems, 1):
-            share = len({file for one in images for file in one.files}) / len(tree.files)
-            why = f"{card.title}: it has {', '.join(shown[:4])}, and {len(images)} images"
-            found.append((share, Guess(source=name, why=why)))
-    return [guess for _, guess in sorted(found, key=lambda one: -one[0])]
+        if len(images) < MIN_SHARE_OF_GOOD_IMAGES * max(len(images) + report.num_problems, 1):
+            continue
+        share = len({file for one in images for file in one.files}) / len(tree.files)
+        is_named = any(squeezed[one] == _squeezed(name) for one in called)
+        why = f"{card.title}: it has {', '.join(shown[:4])}, and {len(images)} images"
+        found.append(((is_named, share), Guess(source=name, why=why)))
+    return [guess for _, guess in sorted(found, key=lambda one: one[0], reverse=True)]
 
 
 def _words_of(card: SourceCard) -> set[str]:
@@ -94,10 +99,10 @@ def _words_of(card: SourceCard) -> set[str]:
     return {word for word in words - _PLACEHOLDERS if word.lower() not in _USUAL_NAMES}
 
 
-def _same_names(card: SourceCard, *, names: Collection[str]) -> set[str]:
-    """Return names that begin the source's own, but for case and punctuation."""
+def _is_called(card: SourceCard, *, word: str) -> bool:
+    """Say whether a folder's name begins the source's own, or the other way round."""
     own = _squeezed(card.name)
-    return {name for name in names if len(_squeezed(name)) > 1 and own.startswith(_squeezed(name))}
+    return (len(word) > 1 and own.startswith(word)) or (len(own) > 3 and word.startswith(own))
 
 
 def _squeezed(name: str) -> str:

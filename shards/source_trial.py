@@ -44,7 +44,7 @@ class SourceTrial:
     """Options that build it, as given and as guessed."""
 
     plan: BuildPlan | None
-    """None where the options or the files do not allow one; the report says why."""
+    """None where nothing is recognised."""
 
     samples: tuple[UltrasoundSample, ...]
     """Those that were read, evenly over all."""
@@ -70,7 +70,8 @@ def try_source(config: ValidateSourceConfig) -> SourceTrial:
     """Look at `root`, guess what it is unless `source` says so, plan it and read some samples.
 
     Raises:
-        ValueError: There is nothing at `root`, or an archive in it cannot be trusted.
+        ValueError: There is nothing at `root`, an archive in it cannot be trusted, or the options
+            fit neither each other nor the files.
     """
     if config.root is None:
         raise ValueError("root=PLACE is needed: the folder or archive to look at.")
@@ -83,7 +84,6 @@ def try_source(config: ValidateSourceConfig) -> SourceTrial:
     if chosen is not None:
         build = _fill(config, guess=chosen)
         plan = _plan(build, report=report)
-    if plan is not None:
         samples = tuple(_read_some(plan, num_samples=config.num_pictures, report=report))
     return SourceTrial(
         files=Counter(file.suffix for file in tree.files),
@@ -124,11 +124,8 @@ def _fill(config: ValidateSourceConfig, *, guess: Guess) -> BuildConfig:
         return build
     options = _section(build)
     defaults = type(options)()
-    guessed = {
-        name: value
-        for name, value in guess.options.items()
-        if getattr(options, name) == getattr(defaults, name)
-    }
+    is_free = all(getattr(options, name) == getattr(defaults, name) for name in guess.options)
+    guessed = dict(guess.options) if is_free else {}  # they only fit each other
     if not options.name:
         guessed["name"] = key_word(Path(config.root or "").resolve().name).strip("-") or "own"
     categories, organs = dict(options.categories), dict(options.organs)
@@ -136,23 +133,28 @@ def _fill(config: ValidateSourceConfig, *, guess: Guess) -> BuildConfig:
     for one in guess.classes or (() if declared else (FOREGROUND,)):
         if key_word(one) not in declared:
             word = key_word(one).replace("-", "_")
-            categories[one] = word if word in VOCABULARY else f"{UNNAMED}{word}"
+            categories[key_word(one)] = word if word in VOCABULARY else f"{UNNAMED}{word}"
     organs |= {one: "unknown" for one in categories.values() if one.startswith(UNNAMED)}
     filled = replace(options, **guessed, categories=categories, organs=organs)
     return replace(build, **{guess.source: filled})
 
 
-def _plan(build: BuildConfig, *, report: BuildReport) -> BuildPlan | None:
-    with tempfile.TemporaryDirectory(prefix="samuspretrain-") as folder:
-        if build.source == "dicom" and build.dicom.salt_file is None:
+def _plan(build: BuildConfig, *, report: BuildReport) -> BuildPlan:
+    if build.source == "dicom" and build.dicom.salt_file is None:
+        report.note("splits are drawn with a secret of this trial; with yours they will differ")
+        with tempfile.TemporaryDirectory(prefix="samuspretrain-") as folder:
             secret = Path(folder) / "secret"
             secret.write_text(secrets.token_hex(), "ascii")
-            build = replace(build, dicom=replace(build.dicom, salt_file=str(secret)))
-        try:
-            return plan_build(build, report)
-        except ValueError as error:
-            report.add(InputError("no build with these options", str(error)))
-            return None
+            options = replace(build.dicom, salt_file=str(secret))
+            return plan_build(replace(build, dicom=options), report)
+    plan = plan_build(build, report)
+    if not plan.num_samples["train"] and not report.num_problems:
+        message = (
+            f"root={build.root}: all images were drawn for other splits, since they are so few. "
+            "Take another split_seed, or lower validation_fraction and test_fraction."
+        )
+        report.add(InputError("no image for training", message))
+    return plan
 
 
 def _read_some(

@@ -3,10 +3,12 @@
 import dataclasses
 import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from .building.plan import BuildPlan
 from .config import BuildConfig
+from .sample import UltrasoundSample
 from .source_trial import UNNAMED, SourceTrial
 
 TO_FILL_IN = "CATEGORY"
@@ -22,14 +24,13 @@ def describe_trial(trial: SourceTrial) -> Iterator[str]:
     for guess in trial.guesses:
         mark = "->" if guess is trial.chosen else "  "
         yield f"{mark} source={guess.source}: {guess.why}"
-    if trial.build is None:
+    if trial.build is None or trial.plan is None:
         yield (
             "Nothing is recognised: neither a published dataset nor masks beside images. Give "
             "source=folder with folder.images and folder.masks, or another source of own data."
         )
         return
-    if trial.plan is not None:
-        yield from _describe_plan(trial)
+    yield from _describe_plan(trial.plan, samples=trial.samples)
     for what, count in sorted(trial.report.notes.items()):
         yield f"note: {what}: {count}"
     if trial.report.num_problems:
@@ -51,19 +52,18 @@ def build_command(build: BuildConfig) -> str:
     return shlex.join(["python", "launchers/build_shards.py", *words])
 
 
-def _describe_plan(trial: SourceTrial) -> Iterator[str]:
-    assert trial.plan is not None
-    splits = ", ".join(f"{count} {split}" for split, count in trial.plan.num_samples.items())
-    planned = [one for shard in trial.plan.shards for one in shard.samples]
+def _describe_plan(plan: BuildPlan, *, samples: Sequence[UltrasoundSample]) -> Iterator[str]:
+    splits = ", ".join(f"{count} {split}" for split, count in plan.num_samples.items())
+    planned = [one for shard in plan.shards for one in shard.samples]
     subjects = {one.subject for one in planned if one.subject_is_known}
     yield f"{len(planned)} images ({splits}) of {len(subjects) or 'unknown'} subjects"
-    objects = Counter(thing.category for one in trial.samples for thing in one.objects)
+    objects = Counter(thing.category for one in samples for thing in one.objects)
     named = ", ".join(f"{count} {category}" for category, count in objects.most_common())
-    sides = [side for one in trial.samples for side in one.size]
+    sides = [side for one in samples for side in one.size]
     if sides:
         yield (
-            f"{len(trial.samples)} of them were read: sides of {min(sides)} to {max(sides)} "
-            f"pixels; objects: {named or 'none'}"
+            f"{len(samples)} of them were read: sides of {min(sides)} to {max(sides)} pixels; "
+            f"objects: {named or 'none'}"
         )
 
 

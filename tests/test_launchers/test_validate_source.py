@@ -178,10 +178,22 @@ def test_a_folder_that_nothing_fits_is_said_so(tmp_path, capsys):
     assert "Nothing is recognised" in shown
 
 
+def test_too_few_images_to_train_on_are_told(tmp_path, capsys):
+    save_pairs(tmp_path, "1", "2")
+    words = [f"root={tmp_path}", "folder.categories.foreground=vessel", "test_fraction=0.9"]
+    assert run(*words, "validation_fraction=0.09") == 1
+    assert "all images were drawn for other splits" in capsys.readouterr().out
+
+
 def test_wrong_options_are_one_clear_error(tmp_path, capsys):
     assert run(f"root={tmp_path}/nowhere") == 2
     assert "there is no such folder" in capsys.readouterr().err
     assert run() == 2
     assert "root=PLACE is needed" in capsys.readouterr().err
+    save_pairs(tmp_path, "1")
+    assert run(f"root={tmp_path}", "source=coco") == 2
+    assert "source=coco expects COCO files" in capsys.readouterr().err
+    assert run(f"root={tmp_path}", "folder.masks=mask/{name}.*") == 2
+    assert "folder.masks=mask/{name}.*: fits none of the 2 files" in capsys.readouterr().err
     assert run(f"root={tmp_path}", "sheet=a.jpg") == 2
     assert "expected the name of a PNG file" in capsys.readouterr().err

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+RowKind = Literal["train", "validation", "checkpoint"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class MetricRow:
@@ -14,7 +16,7 @@ class MetricRow:
     step: int
     """Optimizer steps taken."""
 
-    kind: Literal["train", "validation"]
+    kind: RowKind
     values: Mapping[str, float]
     """Numbers by name, such as `train/loss` or `validation/dice`; none is NaN."""
 

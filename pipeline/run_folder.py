@@ -99,12 +99,18 @@ def locked_run_folder(config: RunConfig, *, group: ProcessGroup) -> Iterator[Run
     """
     path = Path(config.root) / config.name
     with contextlib.ExitStack() as stack:
-        group.on_main(lambda: stack.enter_context(_locked(path, fresh=config.fresh)))
+        group.on_main(lambda: stack.enter_context(locked(path, fresh=config.fresh)))
         yield RunFolder(path=path)
 
 
 @contextmanager
-def _locked(path: Path, *, fresh: bool) -> Iterator[None]:
+def locked(path: Path, *, fresh: bool = False) -> Iterator[None]:
+    """Hold the lock of a run's folder, which is made where there is none, for a `with`.
+
+    Raises:
+        RuntimeError: Another process writes to the run.
+        OSError: The folder cannot be made or written.
+    """
     lock = _take_lock(path)
     try:
         if fresh and any(entry.name != "lock" for entry in path.iterdir()):

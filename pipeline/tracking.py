@@ -5,6 +5,7 @@ what could not be sent goes with the next row; rows also when the run is next st
 """
 
 import functools
+import json
 import logging
 import os
 import time
@@ -21,11 +22,18 @@ if TYPE_CHECKING:
 RunEnd = Literal["FINISHED", "FAILED", "KILLED"]
 
 RETRY_AFTER_SECONDS = 30.0
-"""After a failure MLflow is left alone for so long: a dead server costs a time-out each time."""
+"""After a failure MLflow is left alone for so long,"""
 
-_MAX_METRICS_PER_REQUEST = 1000
+RETRY_AFTER_TIMES = 50.0
+"""and for so many times as long as the failure took: a server that lets its callers wait for the
+time-out costs a training 2 percent of its time at most."""
+
+_MAX_METRICS_PER_REQUEST = 900  # 1000 entries of all kinds are allowed
+_MAX_ROWS_PER_REQUEST = 50
 _MAX_PARAMETERS_PER_REQUEST = 100
 _LONGEST_PARAMETER = 6000
+_LONGEST_TAG_NAME = 250
+_LONGEST_DIGEST = 36
 
 _LOST = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """What MLflow answers about a run that it does not have, as opposed to not answering."""
@@ -57,12 +65,18 @@ class Tracker:
         self._last_steps: dict[str, int] = {}
         self._told: set[tuple[str, str]] = set()
         self._silent_until = 0.0
+        self._has_ended = False
         self.run_id: str | None = None
 
     @property
     def uri(self) -> str:
         """Tracking server or database."""
         return self._config.address(self._root)
+
+    @property
+    def has_sent_all(self) -> bool:
+        """Whether MLflow has everything that it was given, and how the run ended."""
+        return self._has_ended and not self._pending and not self._waiting
 
     def start(
         self,
@@ -107,15 +121,46 @@ class Tracker:
         """Set tags, such as the hashes of the corpora."""
 
         def send(client: "MlflowClient", run_id: str) -> None:
-            for key, value in tags.items():
-                client.set_tag(run_id, key, value)
+            from mlflow.entities import RunTag  # noqa: PLC0415 -- takes seconds
+
+            pairs = [RunTag(key[:_LONGEST_TAG_NAME], value) for key, value in tags.items()]
+            for first in range(0, len(pairs), _MAX_PARAMETERS_PER_REQUEST):
+                client.log_batch(run_id, tags=pairs[first : first + _MAX_PARAMETERS_PER_REQUEST])
 
         self._with_run("set tags", send)
 
+    def log_corpora(self, corpora: Mapping[str, Mapping[str, Any]]) -> None:
+        """Show what was trained on and scored: split, content hash and counts, by URL."""
+
+        def send(client: "MlflowClient", run_id: str) -> None:
+            from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415 -- seconds
+
+            inputs = [
+                DatasetInput(
+                    Dataset(
+                        name=url,
+                        digest=facts["content_hash"].removeprefix("sha256:")[:_LONGEST_DIGEST],
+                        source_type="corpus",
+                        source=json.dumps({"url": url}),
+                        profile=json.dumps(facts),
+                    ),
+                    [InputTag("mlflow.data.context", facts["split"])],
+                )
+                for url, facts in corpora.items()
+            ]
+            client.log_inputs(run_id, datasets=inputs)
+
+        self._with_run("name the corpora", send)
+
     def end(self, status: RunEnd) -> None:
-        """Send what is pending and say how the run ended."""
+        """Send what is pending and say how the run ended, also where a file was refused."""
+        if not self._is_on:
+            return
         self._silent_until = 0.0
-        self._with_run("end", lambda client, run_id: client.set_terminated(run_id, status))
+        self._send()
+        self._silent_until = 0.0
+        if (client := self._client) is not None and (run_id := self.run_id) is not None:
+            self._has_ended = self._attempt("end", lambda: client.set_terminated(run_id, status))
 
     def _send(self) -> None:
         if self.run_id is None:
@@ -168,6 +213,7 @@ class Tracker:
             for key, value in run.data.tags.items()
             if key.startswith("last_step.")
         }
+        self._has_parameters = bool(run.data.params)  # else it died between the two requests
         client.update_run(run_id, status="RUNNING")
         return True
 
@@ -193,26 +239,36 @@ class Tracker:
         return client.create_experiment(self._config.experiment, artifact_location=artifacts)
 
     def _send_pending(self) -> None:
-        from mlflow.entities import Metric, RunTag  # noqa: PLC0415 -- takes seconds
-
         assert self._client is not None
         assert self.run_id is not None
-        while self._pending:
-            row = self._pending[0]
-            if row.step <= self._last_steps.get(row.kind, -1):
-                self._pending.pop(0)
-                continue
-            metrics = [
-                Metric(name, value, int(row.time * 1000), row.step)
-                for name, value in row.values.items()
-            ]
-            # In one request with its metrics, the tag tells a resumed run what is there already.
-            tag = RunTag(f"last_step.{row.kind}", str(row.step))
-            for first in range(0, len(metrics), _MAX_METRICS_PER_REQUEST - 1):
-                chunk = metrics[first : first + _MAX_METRICS_PER_REQUEST - 1]
-                self._client.log_batch(self.run_id, metrics=chunk, tags=[tag])
-            self._last_steps[row.kind] = row.step
-            self._pending.pop(0)
+        last = self._last_steps
+        self._pending = [row for row in self._pending if row.step > last.get(row.kind, -1)]
+        while rows := self._pending[:_MAX_ROWS_PER_REQUEST]:
+            self._send_rows(rows, client=self._client, run_id=self.run_id)
+            self._last_steps |= {row.kind: row.step for row in rows}
+            del self._pending[: len(rows)]
+
+    def _send_rows(self, rows: list[MetricRow], *, client: "MlflowClient", run_id: str) -> None:
+        """Send rows, and with the last of their metrics the tags that say how far MLflow has them.
+
+        What is sent again after a failure is no duplicate: MLflow knows a metric by name, step,
+        time and value.
+        """
+        from mlflow.entities import Metric, RunTag  # noqa: PLC0415 -- takes seconds
+
+        metrics = [
+            Metric(name, value, int(row.time * 1000), row.step)
+            for row in rows
+            for name, value in row.values.items()
+        ]
+        tags = [
+            RunTag(f"last_step.{kind}", str(step))
+            for kind, step in {row.kind: row.step for row in rows}.items()
+        ]
+        for first in range(0, len(metrics), _MAX_METRICS_PER_REQUEST):
+            chunk = metrics[first : first + _MAX_METRICS_PER_REQUEST]
+            is_last = first + len(chunk) == len(metrics)
+            client.log_batch(run_id, metrics=chunk, tags=tags if is_last else ())
 
     def _with_run(self, what: str, action: Callable[["MlflowClient", str], object]) -> None:
         """Do something with the run now, or as soon as MLflow answers."""
@@ -222,12 +278,15 @@ class Tracker:
 
     def _attempt(self, what: str, action: Callable[[], object]) -> bool:
         """Say whether the action went through; a failure is logged once a kind."""
-        if time.monotonic() < self._silent_until:
+        started = time.monotonic()
+        if started < self._silent_until:
             return False
         try:
             action()
         except Exception as error:  # nothing that MLflow does may stop a training
-            self._silent_until = time.monotonic() + RETRY_AFTER_SECONDS
+            now = time.monotonic()
+            pause = max(RETRY_AFTER_SECONDS, RETRY_AFTER_TIMES * (now - started))
+            self._silent_until = now + pause
             kind = (what, type(error).__name__)
             if kind not in self._told:
                 self._told.add(kind)

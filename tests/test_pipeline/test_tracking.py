@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.config import TrackingConfig
 from pipeline.metric_log import MetricRow
+from pipeline.system_metrics import SystemMetrics
 from pipeline.tracking import Tracker
 
 # Of sqlalchemy, about MLflow's own tables.
@@ -157,8 +158,45 @@ def test_rows_that_could_not_be_sent_come_with_the_next(
 
         outage.setattr(client, "log_batch", refuse)
         tracker.log_row(row(2))
+    # A store of files that refuses all of them hides neither rows nor the end.
+    monkeypatch.setattr(client, "log_artifact", refuse)
+    picture = tmp_path / "picture.png"
+    picture.touch()
+    tracker.log_file(picture)
     tracker.log_row(row(3))
     tracker.end("FINISHED")
     assert tracker.run_id is not None
+    assert not tracker.has_sent_all
+    assert client.get_run(tracker.run_id).info.status == "FINISHED"
     history = client.get_metric_history(tracker.run_id, "train/loss")
     assert [one.step for one in history] == [1, 2, 3]
+
+
+def test_a_server_that_lets_its_callers_wait_takes_a_fiftieth_of_the_time_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = Tracker(TrackingConfig(), root=tmp_path, is_on=True)
+    now, waits = [1000.0], []
+
+    def wait_for_the_time_out() -> None:
+        waits.append(now[0])
+        now[0] += 20.0
+        raise TimeoutError
+
+    monkeypatch.setattr("pipeline.tracking.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(tracker, "_connect", wait_for_the_time_out)
+    tracker.start(name="run", run_id=None, parameters={})
+    for step in range(1, 10_001):
+        now[0] += 1.0
+        tracker.log_row(row(step))
+    assert 0.018 < 20 * len(waits) / (now[0] - 1000) < 0.022
+
+
+def test_the_machine_s_load_is_measured_under_the_names_that_mlflow_has_for_it() -> None:
+    metrics = SystemMetrics()
+    values = metrics.take()
+    assert 0 <= values["system/cpu_utilization_percentage"] <= 100
+    assert 0 < values["system/system_memory_usage_percentage"] < 100
+    assert values["system/disk_available_megabytes"] > 0
+    assert values["system/network_receive_megabytes"] >= 0
+    assert values.keys() == metrics.take().keys()

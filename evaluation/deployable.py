@@ -162,6 +162,7 @@ def _preprocessing(segmenter: Segmenter, *, origin: ModelOrigin) -> dict[str, An
         "architecture": architecture_to_dict(segmenter),
         "input_size": segmenter.framing.input_size,
         "fit": segmenter.framing.fit,
+        "padding": segmenter.framing.padding,
         "num_channels": NUM_IMAGE_CHANNELS,
         "value_range": [0.0, 1.0],
         "normalisation": "inside encoder.onnx",

@@ -30,9 +30,9 @@ Number = int | float
 Picture = str | Path | np.ndarray | Image.Image
 
 FORMAT_NAME = "samuspretrain-deployable"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 OLDEST_FORMAT_VERSION = 1
-"""The version that is written and the one before it are read (there is none before 1)."""
+"""The version that is written and the one before it, which pads with black, are read."""
 
 MIN_SIDE_PIXELS = 8
 """A picture with a shorter side holds no structure to segment; it is refused."""
@@ -78,8 +78,7 @@ class Segmenter:
             verify: Compare every file with `checksums.json` first.
 
         Raises:
-            ValueError: The folder is damaged, or was written by a newer version.
-            FileNotFoundError: The folder or a file of it is missing.
+            ValueError, FileNotFoundError: The folder is damaged, or of a newer version.
         """
         self.folder = Path(__file__).parent if folder is None else Path(folder)
         if verify:
@@ -106,8 +105,7 @@ class Segmenter:
             labels: One per click: 1 inside the object, 0 outside of it. None: all inside.
             box: x0, y0, x1, y1 around the object, in pixels of the image.
         """
-        prompt = Prompt(points=points, labels=labels, box=box)
-        logits = self.logits(image, prompts=[prompt])
+        logits = self.logits(image, prompts=[Prompt(points=points, labels=labels, box=box)])
         if not np.isfinite(logits).all():
             raise ValueError(f"{self.folder} answers with NaN. Export another checkpoint.")
         return logits > self.preprocessing["threshold_logit"]
@@ -147,7 +145,8 @@ class Segmenter:
         A box becomes its two corners, labelled 2 and 3. Prompts with fewer points than the longest
         are filled with points labelled -1, which the model ignores.
         """
-        rows = [check_prompt(prompt, original_size) for prompt in prompts or [Prompt()]]
+        kinds = self.preprocessing["prompt_kinds"]
+        rows = [check_prompt(prompt, original_size, kinds) for prompt in prompts or [Prompt()]]
         longest = max(len(row) for row in rows)
         filled = np.full((len(rows), longest, 3), float(ABSENT))
         for index, row in enumerate(rows):
@@ -207,9 +206,7 @@ def _open_graph(path: Path, num_threads: int | None) -> onnxruntime.InferenceSes
         options.intra_op_num_threads = num_threads
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(
-            str(path), sess_options=options, providers=["CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no class but this
         raise ValueError(f"{path} cannot be opened by onnxruntime: {error}") from error
 
@@ -293,7 +290,8 @@ def frame_image(pixels: np.ndarray, preprocessing: dict[str, Any]) -> np.ndarray
     mode = "L" if num_channels == 1 else "RGB"
     converted = np.asarray(Image.fromarray(pixels).convert(mode), dtype=np.float32) / 255.0
     rows, columns = framed_size(pixels.shape[:2], preprocessing)
-    framed = np.zeros((num_channels, side, side), dtype=np.float32)
+    padding = np.array(preprocessing.get("padding") or [0.0], dtype=np.float32)
+    framed = np.ones((num_channels, side, side), dtype=np.float32) * padding[:, None, None]
     for channel, plane in enumerate(np.atleast_3d(converted).transpose(2, 0, 1)):
         framed[channel, :rows, :columns] = _resize(plane, rows, columns)
     return framed
@@ -314,8 +312,7 @@ def frame_points(
 ) -> np.ndarray:
     """Return points (..., 2) as (x, y) in framed pixels; (0, 0) is a pixel's centre in both."""
     rows, columns = framed_size(original_size, preprocessing)
-    scale = np.array([columns / original_size[1], rows / original_size[0]])
-    return (points + 0.5) * scale - 0.5
+    return (points + 0.5) * [columns / original_size[1], rows / original_size[0]] - 0.5
 
 
 def unframe_logits(
@@ -334,19 +331,21 @@ def _resize(plane: np.ndarray, rows: int, columns: int) -> np.ndarray:
     return np.asarray(picture.resize((columns, rows), Image.Resampling.BILINEAR))
 
 
-def check_prompt(prompt: Prompt, original_size: tuple[int, int]) -> np.ndarray:
+def check_prompt(
+    prompt: Prompt, original_size: tuple[int, int], kinds: Sequence[str] = ("boxes", "points")
+) -> np.ndarray:
     """Return the prompt as rows (x, y, label), or raise with what is wrong with it."""
     points, box = list(prompt.points), prompt.box
     labels = [FOREGROUND] * len(points) if prompt.labels is None else list(prompt.labels)
-    if not points and box is None:
+    given = ["points"] * bool(points) + ["boxes"] * (box is not None) or ["nothing"]
+    if not set(given) <= set(kinds):
         raise ValueError(
-            "There is no prompt. This model segments what it is pointed at: give at least one "
-            "point (points=[(x, y)]) or a box (box=(x0, y0, x1, y1))."
+            f"The prompt holds {' and '.join(given)}, but this model is asked with "
+            f"{' or '.join(kinds)}: give points=[(x, y)], or box=(x0, y0, x1, y1)."
         )
     if len(labels) != len(points) or not set(labels) <= {FOREGROUND, BACKGROUND}:
         raise ValueError(
-            f"labels {labels} do not fit {len(points)} points: give one label per point, 1 for "
-            "inside the object or 0 for outside of it."
+            f"labels {labels} for {len(points)} points: one label per point, 1 for inside, else 0."
         )
     if any(len(point) != 2 for point in points) or (box is not None and len(box) != 4):
         raise ValueError(

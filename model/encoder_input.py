@@ -17,6 +17,18 @@ PIXEL_DEVIATION = (58.395, 57.12, 57.375)
 """Of red, green and blue in SAM's training images, for pixels of 0 to 255."""
 
 
+def padding_colour(architecture: Architecture) -> tuple[float, float, float] | None:
+    """Return the colour of what a letterbox pads, in [0, 1]; None is black.
+
+    SAM pads normalised images with zeros, which are the mean pixel. One channel has no such colour.
+    """
+    is_sams = isinstance(architecture, SamArchitecture) and architecture.normalises
+    if not is_sams or architecture.fit != "letterbox" or architecture.num_channels != 3:
+        return None
+    red, green, blue = (value / 255.0 for value in PIXEL_MEAN)
+    return red, green, blue
+
+
 def as_three_channels(
     images: Shaped[Tensor, "image channel row column"], *, architecture: Architecture
 ) -> Float[Tensor, "image 3 row column"]:

@@ -4,6 +4,7 @@ Coordinates are (x, y) in pixels; the centre of the upper left pixel is (0, 0).
 
 Axis names used in this file:
     channel, row, column     of the image; candidate is a mask's place in an answer
+    framed                   channel of the framed image
 """
 
 from dataclasses import dataclass
@@ -22,7 +23,10 @@ class Framing:
 
     input_size: int
     fit: Fit
-    """squash changes the aspect ratio; letterbox keeps it and pads right and below with zeros."""
+    """squash changes the aspect ratio; letterbox keeps it and pads right and below."""
+
+    padding: tuple[float, float, float] | None = None
+    """Colour of what is padded; framed images then have three channels. None pads with zeros."""
 
     def content_size(self, original_size: tuple[int, int]) -> tuple[int, int]:
         """Return rows and columns of the frame that hold image; the rest is padding."""
@@ -32,11 +36,13 @@ class Framing:
         rows, columns = (max(1, int(side * scale + 0.5)) for side in original_size)
         return rows, columns
 
-    def frame(self, image: Float[Tensor, "channel _ _"]) -> Float[Tensor, "channel row column"]:
+    def frame(self, image: Float[Tensor, "channel _ _"]) -> Float[Tensor, "framed row column"]:
         """Resize with antialiasing, and pad where the fit says so."""
         rows, columns = self.content_size((image.shape[1], image.shape[2]))
-        framed = _resize(image, size=(rows, columns))
-        return functional.pad(framed, (0, self.input_size - columns, 0, self.input_size - rows))
+        colour = image.new_tensor(self.padding or image.shape[0] * (0.0,))
+        framed = colour[:, None, None].repeat(1, self.input_size, self.input_size)
+        framed[:, :rows, :columns] = _resize(image, size=(rows, columns))
+        return framed
 
     def frame_matrix(self, original_size: tuple[int, int]) -> Float[Tensor, "2 3"]:
         """Return the affine map from original to framed coordinates."""

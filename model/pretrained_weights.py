@@ -92,9 +92,7 @@ def load_weights(
     found = _read_source(segmenter, source, base=base, use_ema=use_ema)
     matching = match_tensors(segmenter, found.tensors)
     resized, refused = set(matching.resized), matching.refused
-    new = tuple(
-        name for name in matching.missing if is_added(segmenter, name=name, known=found.known)
-    )
+    new = tuple(name for name in matching.missing if _may_lack(segmenter, name=name, found=found))
     report = WeightsReport(
         origin=found.origin,
         layout=found.layout.name,
@@ -102,7 +100,9 @@ def load_weights(
         loaded=tuple(name for name in matching.values if name not in resized),
         resized=matching.resized,
         new=new,
-        new_kinds=tuple(sorted({kind_of_owner(segmenter, name=name) for name in new})),
+        new_kinds=("the rest of the model, kept",)
+        if found.layout.part
+        else tuple(sorted({kind_of_owner(segmenter, name=name) for name in new})),
         left_out=found.left_out,
         refused=refused,
         base=found.base,
@@ -158,6 +158,8 @@ def _read_file(segmenter: Segmenter, path: Path, *, sha256: str | None = None) -
             f"folder {path.parent} instead."
         )
     found = _interpret(segmenter, read_tensors(path), origin=str(path))
+    if found.layout.part:
+        return found
     sha256 = sha256 or sha256_of_file(path)
     record = BaseFile(sha256=sha256, file_name=path.name, layout=found.layout.name, path=path)
     return replace(
@@ -223,11 +225,19 @@ def _interpret(segmenter: Segmenter, tensors: dict[str, Tensor], *, origin: str)
     return _Source(
         origin=origin,
         layout=layout,
-        title=f"{layout.title} {describe_encoder(named)}",
+        title=layout.title if layout.part else f"{layout.title} {describe_encoder(named)}",
         tensors=named,
         left_out=left_out | removed,
         known=frozenset(published.added_to_sam) - frozenset(published.unpublished),
     )
+
+
+def _may_lack(segmenter: Segmenter, *, name: str, found: _Source) -> bool:
+    """Say whether a file may be without a tensor of the segmenter."""
+    if found.layout.part:
+        # Batch norms of early files count no batches; nothing depends on how many there were.
+        return not name.startswith(found.layout.part) or name.endswith(".num_batches_tracked")
+    return is_added(segmenter, name=name, known=found.known)
 
 
 def _added_in_own_file(
@@ -274,7 +284,7 @@ def _explain_misfit(
     theirs, ours = (
         describe_encoder(tensors) for tensors in (found.tensors, segmenter.state_dict())
     )
-    if theirs != ours:
+    if theirs != ours and not found.layout.part:
         return (
             f"{found.origin}: looks like {found.title}, but this model is {_describe(segmenter)}. "
             f"{_remedy(segmenter, found.tensors)} Nothing was loaded."

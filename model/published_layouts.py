@@ -41,6 +41,9 @@ class Layout:
     """Regular expressions of published names that have no place here, on purpose."""
 
     reason_unused: str = ""
+    part: str = ""
+    """How all names begin here, where files are of a part of a model; the rest stays as it is."""
+
     needs: Mapping[str, object] = field(default_factory=dict)
     """Options of the architecture without which the same weights compute another function."""
 
@@ -136,6 +139,16 @@ LAYOUTS: tuple[Layout, ...] = (
         ),
         kind="sam",
         names=SAM_NAMES,
+    ),
+    Layout(
+        name="resnet",
+        title="torchvision's ResNet",
+        markers=("bn1.running_mean", "layer1.0.conv1.", "layer4.0.downsample."),
+        kind="sam_unet",
+        names=sam_unet.RESNET_NAMES,
+        unused=(r"^fc\.",),
+        reason_unused="the classifier of its training",
+        part=sam_unet.BRANCH,
     ),
     OWN_LAYOUT,
 )

@@ -39,6 +39,16 @@ PUBLISHED_NAMES: Names = (
 """What released names become."""
 
 
+BRANCH = "image_encoder.branch."
+
+RESNET_NAMES: Names = (
+    (r"^conv1\.", BRANCH + "stages.0.0."),
+    (r"^bn1\.", BRANCH + "stages.0.1."),
+    (r"^layer(\d)\.", BRANCH + r"stages.\1."),
+)
+"""What torchvision's names become: SAM-UNet is trained from its weights for ImageNet."""
+
+
 class SamUnetSegmenter(SamSegmenter):
     """SAM-UNet, asked by points, boxes or earlier masks; published with boxes alone."""
 

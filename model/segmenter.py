@@ -10,7 +10,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from .config import Architecture
-from .encoder_input import as_three_channels
+from .encoder_input import as_three_channels, padding_colour
 from .framing import Framing
 from .image_encoder import ImageEncoder
 from .prompts import ImageFeatures, MaskPrediction, Prompts
@@ -41,7 +41,11 @@ class Segmenter(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
-        self.framing = Framing(input_size=architecture.input_size, fit=architecture.fit)
+        self.framing = Framing(
+            input_size=architecture.input_size,
+            fit=architecture.fit,
+            padding=padding_colour(architecture),
+        )
 
     @property
     def kind(self) -> str:

@@ -25,7 +25,8 @@ class WeightsReport:
     """Positions that were interpolated to this model's grid."""
 
     new: tuple[str, ...]
-    """In the model and not in the file, because this variant adds them; they keep their values."""
+    """In the model and not in the file, because this variant adds them, or the file is of another
+    part; they keep their values."""
 
     new_kinds: tuple[str, ...] = ()
     """Types of the modules that own the new ones."""

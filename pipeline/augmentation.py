@@ -73,9 +73,12 @@ def augment(
             acquisition=frame_map.acquisition,
             speckle_generator=draws.generator(Purpose.SPECKLE),
         )
-    return FramedImage(
-        image=framed.expand(num_channels, -1, -1), masks=warp_masks(masks, frame_map)
-    )
+    framed = framed.expand(num_channels, -1, -1)
+    if framing.padding is not None:
+        # Last, so that a change of brightness leaves the padding what it is in evaluation.
+        colour = torch.tensor(framing.padding)[:, None, None]
+        framed = torch.where(frame_map.shows_original(), framed, colour)
+    return FramedImage(image=framed, masks=warp_masks(masks, frame_map))
 
 
 def _channels(image: np.ndarray, *, num_channels: int) -> Float[Tensor, "channel row column"]:

@@ -24,10 +24,22 @@ def synchronise_batch_norms(
     if torch.device(device).type != "cuda":
         _logger.info(
             "%d batch norms stay plain: torch synchronises them on GPUs alone. Each of %d ranks "
-            "normalises by its own micro-batch, and rank 0's running statistics are saved.",
+            "normalises by its own micro-batch; rank 0's running statistics are scored and saved.",
             num_norms,
             num_ranks,
         )
         return
     nn.SyncBatchNorm.convert_sync_batchnorm(module)
     _logger.info("%d batch norms see the micro-batches of all %d ranks.", num_norms, num_ranks)
+
+
+def share_running_statistics(module: nn.Module, *, num_ranks: int) -> None:
+    """Give every rank rank 0's running statistics, which are those that are saved (collective).
+
+    Else plain batch norms would make each rank score its part of the images with another model.
+    """
+    norms = [one for one in module.modules() if isinstance(one, nn.BatchNorm2d)]
+    if num_ranks > 1:
+        for norm in norms:
+            for statistic in norm.buffers():
+                torch.distributed.broadcast(statistic, src=0)

@@ -9,6 +9,7 @@ All matrices are 3 x 3 and map homogeneous (x, y, 1) in pixels. The upper left c
 (0, 0) and the centre of its first pixel (0.5, 0.5).
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -101,16 +102,26 @@ class FrameMap:
         rows, columns = self.original_size
         return np.diag([1.0 / columns, 1.0 / rows, 1.0]) @ self.original_of_framed
 
+    def shows_original(self) -> Bool[Tensor, "framed_row framed_column"]:
+        """Return which framed pixels have their centre on the original image."""
+        centres = torch.arange(self.framing.input_size) + 0.5
+        (across, skew_x, left), (skew_y, down, top) = self.original_of_framed[:2].tolist()
+        x = across * centres + skew_x * centres[:, None] + left
+        y = skew_y * centres + down * centres[:, None] + top
+        rows, columns = self.original_size
+        return (x >= 0) & (x <= columns) & (y >= 0) & (y <= rows)
+
 
 def warp_image(
     channels: Float[Tensor, "channel row column"], frame_map: FrameMap
 ) -> Float[Tensor, "channel framed_row framed_column"]:
     """Move an image, in [0, 1], into the frame, interpolating once.
 
-    Outside of the original image everything is 0. Without moves this is `Framing.frame`.
+    Outside of the original image everything is 0. Without moves this is `Framing.frame`, with black
+    for padding.
     """
     if not frame_map.has_moves:
-        return frame_map.framing.frame(channels)
+        return dataclasses.replace(frame_map.framing, padding=None).frame(channels)
     size = frame_map.framing.input_size
     frame = _Region(left=0, top=0, right=size, bottom=size)
     return _sample(channels, frame_map.original_of_framed, region=frame)

@@ -42,11 +42,12 @@ def disc(tmp_path_factory):
 
 @pytest.mark.parametrize("fit", ["squash", "letterbox"])
 @pytest.mark.parametrize("size", SIZES)
-def test_framing_is_that_of_the_model(fit, size):
+@pytest.mark.parametrize("padding", [None, (0.1, 0.5, 0.9)])
+def test_framing_is_that_of_the_model(fit, size, padding):
     pixels = noise((*size, 3))
     image = torch.from_numpy(pixels).permute(2, 0, 1).float() / 255.0
-    expected = Framing(input_size=64, fit=fit).frame(image)
-    found = frame_image(pixels, preprocessing_of(fit))
+    expected = Framing(input_size=64, fit=fit, padding=padding).frame(image)
+    found = frame_image(pixels, preprocessing_of(fit) | {"padding": padding})
     assert np.abs(found - expected.numpy()).max() < 1e-4
 
 
@@ -112,6 +113,24 @@ def test_prompts_answered_together_are_those_answered_alone(disc):
         np.testing.assert_array_equal(segmenter.logits(image, prompts=[prompt])[0], logits)
 
 
+@pytest.mark.parametrize(
+    ("kinds", "prompt", "message"),
+    [
+        (["boxes"], {"points": [(20, 30)]}, "holds points, but this model is asked with boxes:"),
+        (["points"], {"box": (1, 2, 30, 40)}, "holds boxes, but this model is asked with points:"),
+        (
+            ["boxes"],
+            {"points": [(20, 30)], "box": (1, 2, 30, 40)},
+            "holds points and boxes, but this model is asked with boxes:",
+        ),
+    ],
+)
+def test_a_prompt_that_the_model_was_not_trained_with_is_refused(tmp_path, kinds, prompt, message):
+    segmenter = Segmenter(write_disc_deployable(tmp_path / "disc", prompt_kinds=kinds))
+    with pytest.raises(ValueError, match=message):
+        segmenter.segment(noise((50, 60)), **prompt)
+
+
 def test_prompts_become_labelled_points_and_box_corners():
     prompt = Prompt(points=[(1, 2), (3, 4)], labels=[1, 0], box=(5, 6, 7, 8))
     expected = [[1, 2, 1], [3, 4, 0], [5, 6, 2], [7, 8, 3]]
@@ -121,7 +140,7 @@ def test_prompts_become_labelled_points_and_box_corners():
 @pytest.mark.parametrize(
     ("prompt", "message"),
     [
-        (Prompt(), "There is no prompt"),
+        (Prompt(), "The prompt holds nothing"),
         (Prompt(points=[(30, 5)]), r"\(30, 5\) lies outside the image of 29 x 20"),
         (Prompt(points=[(3, -1)]), "lies outside"),
         (Prompt(points=[(3, float("nan"))]), "lies outside"),
@@ -262,10 +281,10 @@ def test_a_graph_that_is_none_is_refused(tmp_path):
         Segmenter(folder, verify=False)
 
 
-@pytest.mark.parametrize("version", [2, 0])
+@pytest.mark.parametrize("version", [3, 0])
 def test_other_format_versions_are_refused(tmp_path, version):
     folder = write_disc_deployable(tmp_path / "disc", format_version=version)
-    with pytest.raises(ValueError, match=f"format version {version}; this predict.py reads 1 to 1"):
+    with pytest.raises(ValueError, match=f"format version {version}; this predict.py reads 1 to 2"):
         Segmenter(folder)
 
 

@@ -56,7 +56,7 @@ def test_clicks_and_a_box_go_together(disc, image, tmp_path):
         (["points=[[1,2,3]]"], "not a pair [x, y]"),
         (["points=[[1,2]]", "labels=[1,0]"], "one label per point"),
         (["box=[9,9,3,3]"], "x0 < x1"),
-        ([], "There is no prompt"),
+        ([], "The prompt holds nothing"),
         (["points=[[1,2]]", "model=nowhere"], "model=nowhere: there is no such folder"),
         (["points=[[1,2]]", "model=models:/a/1", "tracking_uri=sqlite:///none.db"], "none.db"),
         (

@@ -65,6 +65,15 @@ def test_letterbox_pads_right_and_below_with_zeros_and_unframe_drops_it() -> Non
     assert (back > 0).all()
 
 
+@pytest.mark.parametrize("num_channels", [1, 3])
+def test_a_coloured_padding_makes_three_channels_of_any_image(num_channels: int) -> None:
+    framing = Framing(input_size=64, fit="letterbox", padding=(0.1, 0.2, 0.3))
+    framed = framing.frame(torch.ones(num_channels, 60, 30))
+    assert torch.equal(framed[:, :, :32], torch.ones(3, 64, 32))
+    assert framed[:, :, 32:].amax(dim=(1, 2)).tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert framed[:, :, 32:].amin(dim=(1, 2)).tolist() == pytest.approx([0.1, 0.2, 0.3])
+
+
 def test_a_mask_that_is_framed_and_unframed_is_the_mask() -> None:
     mask = torch.zeros(1, 50, 80)
     mask[:, 10:30, 20:60] = 1

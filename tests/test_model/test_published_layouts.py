@@ -7,13 +7,24 @@ from typing import Any
 
 import pytest
 import torch
+import torchvision
 from segment_anything import sam_model_registry
+from torch import nn
 
-from model import PRESETS, SamArchitecture, build_segmenter, load_weights, write_flattened
+from model import (
+    PRESETS,
+    SamArchitecture,
+    Segmenter,
+    build_segmenter,
+    load_weights,
+    write_flattened,
+)
 from model.published_layouts import recognise_layout
 from model.weights_report import WeightsError
 from tests.support.small_sam import small_sam
 from tests.support.ultrasam_layout import as_ultrasam
+
+slow = pytest.mark.slow
 
 PUBLISHED = {
     "samus_vit_b": ("samus", "samus_vit_b"),
@@ -90,6 +101,71 @@ def test_med_sa_loses_only_the_adapters_of_volumes_and_keeps_relative_positions(
     assert "48 left out (adapters along the depth of volumes)" in report.summary()
     assert sum("relative_positions" in name for name in report.loaded) == 24
     assert (report.resized, report.new) == ((), ())
+
+
+def sam_unet_with_whole_resnet(*, has_bottlenecks: bool = False) -> Segmenter:
+    return build_segmenter(
+        "sam_unet_tiny",
+        depth=4,
+        global_blocks=(0, 1, 2, 3),
+        branch_blocks=(3, 4, 6, 3),
+        branch_channels=(64, 128, 256, 512),
+        branch_has_bottlenecks=has_bottlenecks,
+    ).eval()
+
+
+def trained_resnet(name: str) -> nn.Module:
+    resnet = getattr(torchvision.models, name)().eval()
+    for buffer in resnet.buffers():
+        if buffer.is_floating_point():
+            buffer.copy_(torch.rand(buffer.shape) + 0.5)
+    return resnet
+
+
+@pytest.mark.parametrize(
+    ("name", "has_bottlenecks"), [("resnet34", False), pytest.param("resnet50", True, marks=slow)]
+)
+def test_a_resnet_of_torchvision_starts_the_branch_and_nothing_else(name, has_bottlenecks):
+    resnet = trained_resnet(name)
+    segmenter = sam_unet_with_whole_resnet(has_bottlenecks=has_bottlenecks)
+    before = {key: value.clone() for key, value in segmenter.state_dict().items()}
+    report = load_weights(segmenter, resnet.state_dict())
+    assert report.layout == "resnet"
+    assert set(report.left_out) == {"fc.weight", "fc.bias"}
+    assert len(report.loaded) == len(resnet.state_dict()) - 2
+    assert len(report.loaded) + len(report.new) == len(before)
+    after = segmenter.state_dict()
+    assert all(torch.equal(after[key], before[key]) for key in report.new)
+    images = torch.rand(1, 3, 64, 64)
+    expected = images
+    layers = [name for name, _ in resnet.named_children() if name not in ("avgpool", "fc")]
+    with torch.no_grad():
+        for layer in layers:
+            expected = resnet.get_submodule(layer)(expected)
+        *_, found = segmenter.get_submodule("image_encoder.branch")(images)
+    assert layers[-1] == "layer4"
+    assert torch.equal(found, expected)
+
+
+def test_an_early_resnet_file_counts_no_batches_and_is_taken():
+    tensors = torchvision.models.resnet34().state_dict()
+    early = {key: value for key, value in tensors.items() if "num_batches" not in key}
+    report = load_weights(sam_unet_with_whole_resnet(), early)
+    assert len(report.loaded) == len(early) - 2
+
+
+def test_a_resnet_of_another_size_or_for_another_model_is_refused():
+    with torch.device("meta"):
+        tensors = torchvision.models.resnet34().state_dict()
+        other = sam_unet_with_whole_resnet(has_bottlenecks=True)
+    with pytest.raises(
+        WeightsError, match=r"looks like torchvision's ResNet, but does not fit sam_"
+    ):
+        load_weights(other, tensors)
+    with pytest.raises(
+        WeightsError, match=r"ResNet, but does not fit samus .* is not in this model"
+    ):
+        load_weights(on_meta("samus_tiny"), tensors)
 
 
 def test_an_encoder_alone_is_refused_where_a_whole_model_is_asked_for(shared_folder):

@@ -16,6 +16,7 @@ from model import (
     freeze,
     load_weights,
 )
+from model.encoder_input import as_encoder_input
 from model.prompt_encoder import PromptEncoder
 from tests.support.parity_weights import tensor_from_name
 from tests.support.small_sam import small_sam
@@ -95,6 +96,20 @@ def their_answers(
         torch.cat([answer["low_res_logits"] for answer in answers]),
         torch.cat([answer["iou_predictions"] for answer in answers]),
     )
+
+
+@pytest.mark.parametrize("num_channels", [1, 3])
+@pytest.mark.parametrize("size", [(64, 40), (30, 90), (64, 64)])
+def test_a_letterboxed_image_reaches_the_encoder_as_in_segment_anything(
+    num_channels: int, size: tuple[int, int]
+) -> None:
+    theirs, ours = their_sam("sam_tiny"), build_segmenter("sam_tiny")
+    image = torch.rand(num_channels, *size, generator=torch.Generator().manual_seed(3))
+    framed = ours.framing.frame(image)
+    rows, columns = ours.framing.content_size(size)
+    expected = theirs.preprocess(255.0 * framed[:, :rows, :columns])
+    found = as_encoder_input(framed[None], architecture=architecture_of("sam_tiny"))[0]
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-6)
 
 
 KINDS = ["points", "boxes", "points boxes", "masks", "points masks", "boxes masks"]

@@ -20,6 +20,20 @@ from tests.support.nano_run import (
 )
 
 
+def run_two_ranks(folder: Path) -> list[dict[str, list[float]]]:
+    """Run `batch_norm_rank.py` on two ranks and return what each reports."""
+    script = REPOSITORY / "tests" / "support" / "batch_norm_rank.py"
+    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    launcher += ["--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0"]
+    subprocess.run(
+        [sys.executable, *launcher, str(script), str(folder)],
+        env=launcher_environment(),
+        check=True,
+        timeout=300,
+    )
+    return [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
+
+
 @pytest.mark.parametrize(
     ("device", "num_ranks", "kind", "said"),
     [
@@ -70,18 +84,16 @@ def test_two_cpu_ranks_train_a_model_with_batch_norms_and_say_what_they_see(
     assert sorted(losses_of(tmp_path / "nano")) == [1, 2, 3, 4]
 
 
+@pytest.mark.distributed
+def test_two_cpu_ranks_score_the_running_statistics_that_are_saved(tmp_path: Path) -> None:
+    first, second = run_two_ranks(tmp_path)
+    assert first["shared"] != second["shared"]  # plain batch norms saw one image each
+    assert first["scored"] == second["scored"] == first["shared"]
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="torch finds fewer than two GPUs")
 def test_two_gpus_normalise_by_the_images_of_both(tmp_path: Path) -> None:
-    script = REPOSITORY / "tests" / "support" / "batch_norm_rank.py"
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
-    launcher += ["--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0"]
-    subprocess.run(
-        [sys.executable, *launcher, str(script), str(tmp_path)],
-        env=launcher_environment(),
-        check=True,
-        timeout=300,
-    )
-    first, second = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1))
+    first, second = run_two_ranks(tmp_path)
     assert first == second
     assert first["shared"] == pytest.approx(first["alone"], rel=1e-3, abs=1e-6)

@@ -7,52 +7,52 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .confidence_intervals import (
-        Interval,
-        PairedDifference,
-        bootstrap_mean,
-        paired_bootstrap_difference,
+    from .answers import answer_questions
+    from .classification import (
+        CLASSIFICATION_SCORES,
+        ClassifiedImages,
+        classification_differences,
+        classification_intervals,
     )
-    from .config import BootstrapOptions, EvaluateConfig, ScoringOptions
+    from .comparison_report import write_comparison
+    from .confidence_intervals import Interval, bootstrap_difference, bootstrap_mean
+    from .config import BootstrapOptions, CompareConfig, EvaluateConfig, ScoringOptions
     from .deployable import ExportedDeployable, HeldOut, ModelOrigin, export_deployable
     from .deployable_config import ExportConfig, GateConfig, PredictConfig
     from .deployable_folder import WEIGHTS_FOLDER, check_destination
     from .deployable_predictor import DeployablePredictor
-    from .evaluate import (
-        EvaluationOptions,
-        EvaluationPlan,
-        answer_questions,
-        evaluate_corpus,
-        plan_questions,
-        questions_about,
-    )
+    from .evaluate import evaluate_corpus
     from .evaluation_job import EvaluationResult, run_evaluation
     from .image_prompt import ImagePrompt
     from .image_segmentation import segment_image_file
-    from .model_comparison import (
-        ModelComparison,
-        compare_models,
-        comparison_table,
-        write_comparison,
-    )
+    from .model_comparison import ModelComparison, compare_models, comparison_tables
     from .model_opening import opened_predictor
+    from .overlap import count_overlap
     from .overlays import PREDICTION_COLOUR, REFERENCE_COLOUR, draw_outline
+    from .paired_difference import PairedDifference, paired_bootstrap_difference
     from .prediction import SegmenterPredictor
     from .predictor import CategoryAnswers, Predictor
     from .promotion import HeldOutResult
-    from .protocols import AUTOMATIC_PROTOCOL, PROTOCOLS
+    from .protocols import AUTOMATIC_PROTOCOL, MORE_PROTOCOLS, PROTOCOLS
+    from .questions import EvaluationOptions, EvaluationPlan, plan_questions, questions_about
+    from .ranks import OneRank, OtherRankFailedError, Ranks
     from .records import EvaluationRecord, gather_records, read_records, write_records
     from .registry import Registration, check_registry, pull_deployable, register_deployable
+    from .report_tables import Table, format_interval, markdown_table
+    from .run_comparison import compare_runs
     from .summary import Stratum, Summary, summarise, summarise_each
 
 _MODULE_OF_NAME = {
     "AUTOMATIC_PROTOCOL": "protocols",
     "BootstrapOptions": "config",
+    "CLASSIFICATION_SCORES": "classification",
     "CategoryAnswers": "predictor",
+    "ClassifiedImages": "classification",
+    "CompareConfig": "config",
     "DeployablePredictor": "deployable_predictor",
     "EvaluateConfig": "config",
-    "EvaluationOptions": "evaluate",
-    "EvaluationPlan": "evaluate",
+    "EvaluationOptions": "questions",
+    "EvaluationPlan": "questions",
     "EvaluationRecord": "records",
     "EvaluationResult": "evaluation_job",
     "ExportConfig": "deployable_config",
@@ -62,53 +62,69 @@ _MODULE_OF_NAME = {
     "HeldOutResult": "promotion",
     "ImagePrompt": "image_prompt",
     "Interval": "confidence_intervals",
+    "MORE_PROTOCOLS": "protocols",
     "ModelComparison": "model_comparison",
     "ModelOrigin": "deployable",
+    "OneRank": "ranks",
+    "OtherRankFailedError": "ranks",
     "PREDICTION_COLOUR": "overlays",
     "PROTOCOLS": "protocols",
-    "PairedDifference": "confidence_intervals",
+    "PairedDifference": "paired_difference",
     "PredictConfig": "deployable_config",
     "Predictor": "predictor",
     "REFERENCE_COLOUR": "overlays",
+    "Ranks": "ranks",
     "Registration": "registry",
     "ScoringOptions": "config",
     "SegmenterPredictor": "prediction",
     "Stratum": "summary",
     "Summary": "summary",
-    "answer_questions": "evaluate",
+    "Table": "report_tables",
+    "WEIGHTS_FOLDER": "deployable_folder",
+    "answer_questions": "answers",
+    "bootstrap_difference": "confidence_intervals",
     "bootstrap_mean": "confidence_intervals",
     "check_destination": "deployable_folder",
     "check_registry": "registry",
+    "classification_differences": "classification",
+    "classification_intervals": "classification",
     "compare_models": "model_comparison",
-    "comparison_table": "model_comparison",
+    "compare_runs": "run_comparison",
+    "comparison_tables": "model_comparison",
+    "count_overlap": "overlap",
     "draw_outline": "overlays",
     "evaluate_corpus": "evaluate",
     "export_deployable": "deployable",
+    "format_interval": "report_tables",
     "gather_records": "records",
+    "markdown_table": "report_tables",
     "opened_predictor": "model_opening",
-    "paired_bootstrap_difference": "confidence_intervals",
-    "plan_questions": "evaluate",
+    "paired_bootstrap_difference": "paired_difference",
+    "plan_questions": "questions",
     "pull_deployable": "registry",
-    "questions_about": "evaluate",
+    "questions_about": "questions",
     "read_records": "records",
     "register_deployable": "registry",
     "run_evaluation": "evaluation_job",
     "segment_image_file": "image_segmentation",
     "summarise": "summary",
     "summarise_each": "summary",
-    "write_comparison": "model_comparison",
+    "write_comparison": "comparison_report",
     "write_records": "records",
-    "WEIGHTS_FOLDER": "deployable_folder",
 }
 
 __all__ = [
     "AUTOMATIC_PROTOCOL",
+    "CLASSIFICATION_SCORES",
+    "MORE_PROTOCOLS",
     "PREDICTION_COLOUR",
     "PROTOCOLS",
     "REFERENCE_COLOUR",
     "WEIGHTS_FOLDER",
     "BootstrapOptions",
     "CategoryAnswers",
+    "ClassifiedImages",
+    "CompareConfig",
     "DeployablePredictor",
     "EvaluateConfig",
     "EvaluationOptions",
@@ -124,24 +140,35 @@ __all__ = [
     "Interval",
     "ModelComparison",
     "ModelOrigin",
+    "OneRank",
+    "OtherRankFailedError",
     "PairedDifference",
     "PredictConfig",
     "Predictor",
+    "Ranks",
     "Registration",
     "ScoringOptions",
     "SegmenterPredictor",
     "Stratum",
     "Summary",
+    "Table",
     "answer_questions",
+    "bootstrap_difference",
     "bootstrap_mean",
     "check_destination",
     "check_registry",
+    "classification_differences",
+    "classification_intervals",
     "compare_models",
-    "comparison_table",
+    "compare_runs",
+    "comparison_tables",
+    "count_overlap",
     "draw_outline",
     "evaluate_corpus",
     "export_deployable",
+    "format_interval",
     "gather_records",
+    "markdown_table",
     "opened_predictor",
     "paired_bootstrap_difference",
     "plan_questions",

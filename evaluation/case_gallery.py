@@ -6,15 +6,11 @@ from collections.abc import Sequence
 
 from shards import Corpus
 
-from .evaluate import (
-    EvaluationOptions,
-    answer_questions,
-    draw_prompt,
-    plan_questions,
-    questions_about,
-)
+from .answers import ask
 from .overlays import Answer
 from .predictor import Predictor
+from .protocols import CLICKS_PROTOCOL, LABEL_MAP, num_clicks_of
+from .questions import EvaluationOptions, plan_questions
 from .records import EvaluationRecord
 
 CASE_GROUPS = ("best", "median", "worst")
@@ -87,24 +83,24 @@ def predict_case(
 ) -> Case:
     """Ask the model about one row again."""
     sample = corpus.read_flat(record.image_position)
+    base = record.protocol.removesuffix(LABEL_MAP)
     plan = plan_questions(
         predictor,
         corpus,
-        protocol=record.protocol,
+        protocol=CLICKS_PROTOCOL if num_clicks_of(base) else base,
         model_name=record.model,
         options=options,
     )
-    question = next(
-        question
-        for question in questions_about(sample, plan=plan, position=record.image_position)
-        if (question.object_index, question.category) == (record.object_index, record.category)
+    asked = next(
+        one
+        for one in ask(predictor, [sample], positions=[record.image_position], plan=plan)
+        if (one.question.protocol, one.question.object_index, one.question.category)
+        == (record.protocol, record.object_index, record.category)
     )
-    ((given,),) = answer_questions(predictor, [sample], questions=[[question]], plan=plan)
-    prompt = None if plan.is_automatic else draw_prompt(sample, question=question, seed=plan.seed)
     answer = Answer(
         image=sample.image,
-        reference=question.reference,
-        predicted=given.mask,
-        prompt=prompt,
+        reference=asked.question.reference,
+        predicted=asked.answer.mask,
+        prompt=asked.answer.prompt,
     )
     return Case(record=record, answer=answer)

@@ -18,8 +18,8 @@ class BootstrapOptions:
     confidence: float = 0.95
     """Share of repetitions in which the interval is meant to hold the true mean."""
 
-    method: IntervalMethod = "percentile"
-    """`percentile`, or `bca`: corrected for bias and skew (Efron 1987)."""
+    method: IntervalMethod = "bca"
+    """`bca`: corrected for bias and skew (Efron 1987), or plain `percentile`."""
 
     seed: int = 0
     """The same rows and seed give the same interval."""
@@ -80,7 +80,23 @@ class EvaluateConfig:
 
     protocols: list[str] = dataclasses.field(default_factory=list)
     """What the ground truth tells the model: published_click (SAMUS's own test), centre_point,
-    random_point, box. Empty: published_click; `automatic` for a model that takes no prompts."""
+    mass_centre (UltraSam's), random_point, noisy_point_5 (10, 20, 30, 50), k_clicks, box,
+    box_jitter_5 (10, 20), detector_box; `robustness` for all of these. Empty: published_click;
+    `automatic` for a model that takes no prompts."""
+
+    detector: str | None = None
+    """Automatic model whose masks give the boxes of detector_box: run, checkpoint or deployable."""
+
+    detector_base: str | None = None
+    """File of frozen base weights of the detector, where it has moved."""
+
+    label_maps: bool = False
+    """Also merge the answers about each image into one label map (the highest logit wins) and score
+    it by category, as protocol PROTOCOL_label_map."""
+
+    published: str | None = None
+    """Published figures to put beside ours: samus_task_specific, samus_us30k, samus_generalisation,
+    autosamus_fine_tuned or ultrasam. The presets of these names set it."""
 
     output: str | None = None
     """Folder of the report; null is the run's own `report/`."""
@@ -104,7 +120,11 @@ class EvaluateConfig:
     """Arithmetic of the model; the scores are computed in double precision either way."""
 
     batch_size: int = 8
-    """Images encoded at once."""
+    """Images encoded at once, and dealt to the ranks together."""
+
+    threads: int | None = None
+    """torch's threads in each process; null leaves it to torch. With another number the last bits
+    of sums differ, and a pixel at the threshold may flip."""
 
     seed: int = 0
     """Of protocols that draw at random."""
@@ -135,3 +155,32 @@ class EvaluateConfig:
     def urls(self) -> list[str]:
         """The corpora, as a list."""
         return list(self.data) if isinstance(self.data, (list, tuple)) else [self.data]
+
+
+@dataclasses.dataclass(kw_only=True)
+class CompareConfig:
+    """Put runs that were evaluated side by side; nothing is trained or predicted."""
+
+    runs: Any = MISSING
+    """Runs or report folders: `runs=[runs/a,reports/b]`, or names for them, where several folders
+    are trainings of one recipe with other seeds: `'runs={samus: [runs/s0, runs/s1], unet: runs/u}'`
+    """
+
+    output: str = MISSING
+    """Folder of the comparison."""
+
+    reference: str | None = None
+    """Model that the differences of the tables are taken against; null takes the first one."""
+
+    protocols: list[str] = dataclasses.field(default_factory=list)
+    """Compare under these only; empty takes all that the rows hold."""
+
+    intervals: BootstrapOptions = dataclasses.field(default_factory=BootstrapOptions)
+
+    def __post_init__(self) -> None:
+        entries = self.runs.values() if isinstance(self.runs, dict) else [self.runs]
+        folders = [one for some in entries for one in (some if isinstance(some, list) else [some])]
+        if not folders or not all(isinstance(one, str) and one for one in folders):
+            raise ValueError(
+                f"runs is {self.runs!r}: expected folders, or names with a folder or several each."
+            )

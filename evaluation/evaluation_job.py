@@ -1,7 +1,6 @@
 """The evaluation job: open a model and corpora, measure, summarise, write the report."""
 
 import dataclasses
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,15 +8,29 @@ from shards import Corpus, open_corpus
 
 from .config import EvaluateConfig
 from .deployable_folder import is_deployable
-from .evaluate import EvaluationOptions, evaluate_corpus
+from .evaluate import evaluate_corpus
+from .measured_rows import MeasuredRows, measured_rows
 from .predictor import NonFiniteLogitsError, Predictor
-from .protocols import AUTOMATIC_PROTOCOL
+from .protocols import (
+    AUTOMATIC_PROTOCOL,
+    CLICKS_PROTOCOL,
+    DETECTOR_PROTOCOL,
+    LABEL_MAP,
+    PROTOCOLS,
+    ROBUSTNESS,
+    num_clicks_of,
+)
+from .published_figures import PUBLISHED
+from .questions import EvaluationOptions, plan_questions
+from .ranks import OneRank, Ranks, on_every
 from .records import EvaluationRecord, gather_records
-from .report import ReportContext, write_report
+from .report import write_report
+from .report_sections import ReportContext
 from .run_tracking import log_summaries
-from .summary import Summary, summarise_each
+from .summary import Summary, summarise_measured
+from .training_tiers import TIERS, CorpusTiers, tiers_of, trained_corpora
 
-_logger = logging.getLogger(__name__)
+_ALONE = OneRank()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,56 +42,137 @@ class EvaluationResult:
     summaries: list[Summary]
 
 
-def run_evaluation(config: EvaluateConfig) -> EvaluationResult:
-    """Measure a model on every corpus under every protocol, and write the report.
+def run_evaluation(config: EvaluateConfig, *, ranks: Ranks = _ALONE) -> EvaluationResult | None:
+    """Measure a model on every corpus under every protocol, and write the report (collective).
+
+    The images are shared out over the ranks in batches that do not depend on their number, so the
+    rows are the same for any number. Rank 0 returns the result, the others None.
 
     Raises:
         FileNotFoundError: There is no such checkpoint or corpus.
         ValueError: The checkpoint is damaged, or the corpora hold nothing that it can be asked,
             or it answers with NaN or infinity.
     """
-    place = _ModelPlace.of(config)
-    corpora = [open_corpus(url) for url in config.urls]
-    predictor = open_model(config, folder=place.folder)
-    options = EvaluationOptions(
-        images_per_batch=config.batch_size,
-        seed=config.seed,
-        categories=tuple(config.categories),
-        max_images=config.max_images,
-        scoring=config.scoring,
-    )
-    try:
-        records = gather_records(
-            evaluate_corpus(
-                predictor, corpus, protocol=protocol, model_name=place.name, options=options
+    job = on_every(ranks, lambda: _Job.opened(config))
+    mine = on_every(ranks, lambda: job.measure(rank=ranks.rank, num_ranks=ranks.num_ranks))
+    of_ranks = ranks.gather(mine)
+    return job.report(gather_records(of_ranks)) if ranks.is_main else None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Job:
+    """Everything that an evaluation needs, opened and checked."""
+
+    config: EvaluateConfig
+    place: "_ModelPlace"
+    corpora: list[Corpus]
+    tiers: list[CorpusTiers]
+    predictor: Predictor
+    protocols: list[str]
+    options: EvaluationOptions
+
+    @classmethod
+    def opened(cls, config: EvaluateConfig) -> "_Job":
+        if config.published is not None and config.published not in PUBLISHED:
+            raise ValueError(
+                f"published={config.published}: there are no such figures. Known are "
+                f"{', '.join(PUBLISHED)}."
             )
-            for protocol in _protocols(config, predictor)
-            for corpus in corpora
+        place = _ModelPlace.of(config)
+        corpora = [open_corpus(url) for url in config.urls]
+        trained = None if place.run is None else trained_corpora(place.run)
+        predictor = open_model(str(place.folder), config=config, base=config.base)
+        job = cls(
+            config=config,
+            place=place,
+            corpora=corpora,
+            tiers=[tiers_of(corpus, trained=trained) for corpus in corpora],
+            predictor=predictor,
+            protocols=_protocols(config, predictor),
+            options=EvaluationOptions(
+                images_per_batch=config.batch_size,
+                seed=config.seed,
+                categories=tuple(config.categories),
+                max_images=config.max_images,
+                label_maps=config.label_maps,
+                detector=None
+                if config.detector is None
+                else open_model(config.detector, config=config, base=config.detector_base),
+                scoring=config.scoring,
+            ),
         )
-    except NonFiniteLogitsError as error:
-        raise ValueError(f"checkpoint={place.folder}: {error}") from error
-    _refuse_no_rows(records, corpora)
-    asked = _protocols(config, predictor)
-    summaries = sorted(
-        summarise_each(records, bootstrap=config.intervals),
-        key=lambda summary: asked.index(summary.protocol),
-    )
-    context = ReportContext(
-        model_name=place.name,
-        command=_command(config, place),
-        corpora=tuple(corpora),
-        predictor=predictor,
-        options=options,
-        num_gallery_cases=config.num_gallery_cases,
-    )
-    write_report(place.output, records=records, summaries=summaries, context=context)
-    if config.track:
-        log_summaries(place.folder, summaries=summaries)
-    return EvaluationResult(folder=place.output, records=records, summaries=summaries)
+        for corpus in corpora:
+            for protocol in job.protocols:
+                plan_questions(
+                    predictor,
+                    corpus,
+                    protocol=protocol,
+                    model_name=place.name,
+                    options=job.options,
+                )
+        return job
+
+    def measure(self, *, rank: int, num_ranks: int) -> list[EvaluationRecord]:
+        """Return the rows of this rank's share."""
+        try:
+            return [
+                record
+                for corpus, tiers in zip(self.corpora, self.tiers, strict=True)
+                for record in evaluate_corpus(
+                    self.predictor,
+                    corpus,
+                    protocol=self.protocols,
+                    model_name=self.place.name,
+                    rank=rank,
+                    num_ranks=num_ranks,
+                    progress=rank == 0,
+                    options=self.options,
+                    tiers=tiers,
+                )
+            ]
+        except NonFiniteLogitsError as error:
+            raise ValueError(f"checkpoint={self.place.folder}: {error}") from error
+
+    def report(self, records: list[EvaluationRecord]) -> EvaluationResult:
+        """Summarise all rows and write everything down."""
+        _refuse_no_rows(records, self.corpora)
+        groups = sorted(measured_rows(records), key=self._place_in_report)
+        summaries = [summarise_measured(one, bootstrap=self.config.intervals) for one in groups]
+        context = ReportContext(
+            model_name=self.place.name,
+            command=_command(self.config, self.place),
+            corpora=tuple(self.corpora),
+            predictor=self.predictor,
+            options=self.options,
+            num_gallery_cases=self.config.num_gallery_cases,
+            published=self.config.published,
+        )
+        write_report(
+            self.place.output, records=records, groups=groups, summaries=summaries, context=context
+        )
+        if self.config.track:
+            log_summaries(self.place.folder, summaries=summaries)
+        return EvaluationResult(folder=self.place.output, records=records, summaries=summaries)
+
+    def _place_in_report(self, rows: MeasuredRows) -> tuple[int, str, int, bool, int]:
+        """Order rows as the protocols were asked for; tiers from the easiest to the hardest."""
+        protocol = rows.protocol.removesuffix(LABEL_MAP)
+        num_clicks = num_clicks_of(protocol)
+        asked = CLICKS_PROTOCOL if num_clicks else protocol
+        is_merged = protocol != rows.protocol
+        place = self.protocols.index(asked)
+        return place, asked, num_clicks, is_merged, list(TIERS).index(rows.tier)
 
 
-def open_model(config: EvaluateConfig, *, folder: Path) -> Predictor:
-    """Open a deployable or a checkpoint folder as a predictor."""
+def open_model(name: str, *, config: EvaluateConfig, base: str | None) -> Predictor:
+    """Open a deployable, or a run or checkpoint folder, as a predictor.
+
+    Args:
+        name: The folder.
+        config: Device, threads, batch size and precision.
+        base: File of frozen base weights, where it has moved.
+    """
+    folder = _folder_of(name)
     if is_deployable(folder):
         from .deployable_predictor import DeployablePredictor  # noqa: PLC0415 -- needs onnxruntime
 
@@ -89,11 +183,13 @@ def open_model(config: EvaluateConfig, *, folder: Path) -> Predictor:
 
     from .prediction import SegmenterPredictor  # noqa: PLC0415
 
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
     device = config.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return SegmenterPredictor(
-        load_segmenter(folder, base=None if config.base is None else Path(config.base)),
+        load_segmenter(folder, base=None if base is None else Path(base)),
         device=_usable_device(device),
         batch_size=config.batch_size,
         precision=config.precision,
@@ -107,36 +203,56 @@ class _ModelPlace:
     folder: Path
     """The checkpoint or deployable folder itself."""
 
+    run: Path | None
+    """The run that it lies in."""
+
     name: str
     output: Path
 
     @classmethod
     def of(cls, config: EvaluateConfig) -> "_ModelPlace":
-        given = Path(config.checkpoint)
-        if is_deployable(given):
-            folder, run = given, None
-        else:
-            from model import find_checkpoint  # noqa: PLC0415
-
-            folder = find_checkpoint(given)
-            run = run_of_checkpoint(folder)
+        folder = _folder_of(config.checkpoint)
+        run = None if is_deployable(folder) else run_of_checkpoint(folder)
         if config.output is None and run is None:
             raise ValueError(
-                f"output: {given} lies in no run folder whose report/ could take the report. "
+                f"output: {folder} lies in no run folder whose report/ could take the report. "
                 "Say where to write it: output=FOLDER."
             )
         return cls(
             folder=folder,
+            run=run,
             name=config.model_name or (run or folder).resolve().name,
             output=Path(config.output) if config.output is not None else Path(run or ".", "report"),
         )
+
+
+def _folder_of(name: str) -> Path:
+    """Return the checkpoint or deployable folder that a user names."""
+    if is_deployable(Path(name)):
+        return Path(name)
+    from model import find_checkpoint  # noqa: PLC0415 -- torch
+
+    return find_checkpoint(Path(name))
+
+
+_SHAPE_THE_ROWS = (
+    "protocols",
+    "detector",
+    "label_maps",
+    "categories",
+    "max_images",
+    "precision",
+    "batch_size",
+    "seed",
+    "published",
+)
 
 
 def _command(config: EvaluateConfig, place: _ModelPlace) -> str:
     """Return the command that measures the same again."""
     words = [f"checkpoint={config.checkpoint}", f"data=[{','.join(config.urls)}]"]
     defaults = EvaluateConfig(checkpoint="", data="-")
-    for name in ("protocols", "categories", "max_images", "precision", "seed"):
+    for name in _SHAPE_THE_ROWS:
         value = getattr(config, name)
         if value != getattr(defaults, name):
             shown = f"[{','.join(value)}]" if isinstance(value, list) else value
@@ -157,8 +273,17 @@ def run_of_checkpoint(checkpoint: Path) -> Path | None:
 
 
 def _protocols(config: EvaluateConfig, predictor: Predictor) -> list[str]:
+    """Return the protocols asked for, each once; `robustness` stands for all of prompts."""
+    every = [*PROTOCOLS, CLICKS_PROTOCOL]
+    if config.detector is not None:
+        every.append(DETECTOR_PROTOCOL)
+    asked = [
+        name
+        for protocol in config.protocols
+        for name in (every if protocol == ROBUSTNESS else [protocol])
+    ]
     default = AUTOMATIC_PROTOCOL if predictor.is_automatic else "published_click"
-    return list(dict.fromkeys(config.protocols)) or [default]
+    return list(dict.fromkeys(asked)) or [default]
 
 
 def _usable_device(name: str) -> str:

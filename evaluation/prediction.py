@@ -10,6 +10,7 @@ Axis names used in this file:
 """
 
 import contextlib
+import operator
 from collections.abc import Sequence
 from typing import Literal
 
@@ -18,7 +19,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from model import ABSENT, Prompts, Segmenter
+from model import ABSENT, ImageFeatures, Prompts, Segmenter
 
 from .image_prompt import ImagePrompt
 from .predictor import CategoryAnswers
@@ -55,6 +56,7 @@ class SegmenterPredictor:
         self.device = torch.device(device)
         self.batch_size = batch_size
         self.precision = precision
+        self._encoded: tuple[Sequence[Image], ImageFeatures] | None = None
 
     @property
     def is_automatic(self) -> bool:
@@ -97,12 +99,20 @@ class SegmenterPredictor:
         """Encode a batch once and answer all its prompts."""
         sizes = [(image.shape[0], image.shape[1]) for image in images]
         with torch.inference_mode(), self._autocast():
-            features = self.segmenter.encode(self._frame(images))
+            features = self._encode(images)
             framed = self._frame_prompts(prompts, sizes)
             self.segmenter.check_prompts(framed, features=features)
             prediction = self.segmenter.decode(features, framed.to(self.device))
         logits = _best_candidate(prediction.low_resolution_logits, prediction.predicted_iou)
         return self._unframe(logits.split([len(questions) for questions in prompts]), sizes)
+
+    def _encode(self, images: Sequence[Image]) -> ImageFeatures:
+        """Return the features of a batch; asked about again right away, it is not encoded again."""
+        known = [] if self._encoded is None else self._encoded[0]
+        is_known = len(known) == len(images) and all(map(operator.is_, known, images))
+        if self._encoded is None or not is_known:
+            self._encoded = images, self.segmenter.encode(self._frame(images))
+        return self._encoded[1]
 
     def _answer_by_category(self, images: Sequence[Image]) -> list[CategoryAnswers]:
         sizes = [(image.shape[0], image.shape[1]) for image in images]

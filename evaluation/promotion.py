@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from shards import Corpus
 
-from .confidence_intervals import paired_bootstrap_difference
+from .paired_difference import paired_bootstrap_difference
 from .records import EvaluationRecord
 
 

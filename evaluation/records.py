@@ -12,17 +12,21 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from .training_tiers import UNKNOWN_TIER
 
-RECORDS_FORMAT_VERSION = 2
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+RECORDS_FORMAT_VERSION = 3
 """Written into every records file; a newer one is refused."""
 
 WHOLE_CATEGORY = -1
 """`object_index` of an automatic model's row: all objects of the category taken together."""
 
-_LACKING_IN_FORMAT_1 = frozenset({"presence_logit"})
+_ADDED_IN_FORMAT = {2: "presence_logit", 3: "tier"}
+"""Columns that tables of earlier formats lack; their defaults stand in."""
 
 RecordIdentity = tuple[str, str, str, str, int, str]
 """(model, protocol, source, key, object_index, category)."""
@@ -36,7 +40,7 @@ class EvaluationRecord:
     """Name under which the model is compared."""
 
     protocol: str
-    """What the ground truth told the model: a key of `PROTOCOLS`, or `automatic`."""
+    """What the ground truth told the model; `protocols.what_is_told` says it in words."""
 
     source: str
     key: str
@@ -108,6 +112,9 @@ class EvaluationRecord:
     NaN for a model that does not say, and in tables of format 1.
     """
 
+    tier: str = UNKNOWN_TIER
+    """How near the image is to what the model was trained on: a key of `TIERS`."""
+
     @property
     def identity(self) -> RecordIdentity:
         """Return what no two rows of one evaluation share."""
@@ -137,12 +144,6 @@ def record_columns() -> dict[str, type]:
     return {field.name: field.type for field in dataclasses.fields(EvaluationRecord)}  # pyright: ignore[reportReturnType]
 
 
-def column(records: Sequence[EvaluationRecord], name: str) -> np.ndarray:
-    """Return one attribute of all rows as an array, for arithmetic over many rows."""
-    values = [getattr(record, name) for record in records]
-    return np.array(values) if values else np.empty(0)
-
-
 def gather_records(
     records_of_ranks: Iterable[Sequence[EvaluationRecord]],
 ) -> list[EvaluationRecord]:
@@ -163,10 +164,9 @@ def gather_records(
     return joined
 
 
-def write_records(path: Path, records: Sequence[EvaluationRecord]) -> None:
-    """Write rows as one Parquet file, aside first, so that a broken write leaves nothing half."""
+def table_of(records: Sequence[EvaluationRecord]) -> "pa.Table":
+    """Return the rows by column, as Parquet keeps them."""
     import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
 
     arrow_types = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
     schema = pa.schema(
@@ -177,14 +177,26 @@ def write_records(path: Path, records: Sequence[EvaluationRecord]) -> None:
         pa.array([getattr(record, name) for record in records], type=schema.field(name).type)
         for name in schema.names
     ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def write_records(path: Path, records: Sequence[EvaluationRecord]) -> None:
+    """Write rows as one Parquet file, aside first, so that a broken write leaves nothing half."""
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    pq.write_table(pa.Table.from_arrays(columns, schema=schema), partial)
+    pq.write_table(table_of(records), partial)
     partial.replace(path)
 
 
 def read_records(path: Path) -> list[EvaluationRecord]:
-    """Read the rows of a Parquet file that `write_records` wrote.
+    """Read the rows of a Parquet file that `write_records` wrote; errors as `read_table`."""
+    return [EvaluationRecord(**row) for row in read_table(path).to_pylist()]
+
+
+def read_table(path: Path) -> "pa.Table":
+    """Read a records file by column; a million rows take about a second.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -200,16 +212,16 @@ def read_records(path: Path) -> list[EvaluationRecord]:
         table = pq.read_table(path)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: not a readable Parquet file ({error}).") from error
-    _check_format(path, table.schema.metadata, table.column_names)
-    known = [name for name in record_columns() if name in table.column_names]
-    rows = table.select(known).to_pylist()
-    return [EvaluationRecord(**row) for row in rows]
+    return _in_present_format(table, path=path)
 
 
-def _check_format(path: Path, metadata: dict[bytes, bytes] | None, names: list[Any]) -> None:
-    version = int((metadata or {}).get(b"samuspretrain.records", b"0"))
-    later = _LACKING_IN_FORMAT_1 if version == 1 else frozenset[str]()
-    missing = [name for name in record_columns() if name not in {*names, *later}]
+def _in_present_format(table: "pa.Table", *, path: Path) -> "pa.Table":
+    """Return the known columns in their order; what an earlier format lacks has its default."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    version = int((table.schema.metadata or {}).get(b"samuspretrain.records", b"0"))
+    later = {name for since, name in _ADDED_IN_FORMAT.items() if 0 < version < since}
+    missing = [name for name in record_columns() if name not in {*table.column_names, *later}]
     if version > RECORDS_FORMAT_VERSION:
         raise ValueError(
             f"{path}: records format {version}, this version reads up to "
@@ -220,3 +232,7 @@ def _check_format(path: Path, metadata: dict[bytes, bytes] | None, names: list[A
             f"{path}: not a table of evaluation records (missing columns: "
             f"{', '.join(missing) or 'none'}). launchers/evaluate_checkpoint.py writes one."
         )
+    for name in sorted(later):
+        default: Any = EvaluationRecord.__dataclass_fields__[name].default
+        table = table.append_column(name, pa.repeat(default, len(table)))
+    return table.select(list(record_columns()))

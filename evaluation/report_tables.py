@@ -17,8 +17,11 @@ FALLS_WHEN_BETTER = frozenset(
         "hd95_millimetres",
         "average_surface_distance_pixels",
         "average_surface_distance_millimetres",
+        "area_error",
+        "area_error_square_millimetres",
         "miss_rate",
         "false_positive_rate",
+        "false_positives_per_image",
     }
 )
 
@@ -33,6 +36,47 @@ class Table:
     caption: str
     titles: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+
+IN_PAPERS = (
+    "dice",
+    "iou",
+    "hd95_pixels",
+    "hd95_millimetres",
+    "average_surface_distance_pixels",
+    "normalised_surface_dice",
+    "detection_rate",
+    "false_positives_per_image",
+)
+"""Metrics of the one table that goes into a paper."""
+
+
+def overview(summaries: Sequence[Summary]) -> Table:
+    """Return one line a model, protocol and tier: the table that goes into a paper."""
+    known = {name for summary in summaries for name in summary.overall.metrics}
+    metrics = [name for name in IN_PAPERS if name in known]
+    return Table(
+        caption="Means with intervals by subject-level bootstrap",
+        titles=("model", "protocol", "tier", "rows", "subjects", *map(titled, metrics)),
+        rows=tuple(
+            (
+                summary.model,
+                summary.protocol,
+                summary.tier.replace("_", " "),
+                str(summary.overall.num_rows),
+                str(summary.overall.num_subjects),
+                *(format_interval(name, summary.overall.metrics.get(name)) for name in metrics),
+            )
+            for summary in summaries
+        ),
+    )
+
+
+def titled(metric: str) -> str:
+    """Return a metric's title with the direction that is better."""
+    if metric == "area_bias":  # neither too large nor too small
+        return METRICS[metric]
+    return f"{METRICS[metric]} {DOWN if metric in FALLS_WHEN_BETTER else UP}"
 
 
 def tables_of(summary: Summary) -> list[Table]:
@@ -68,7 +112,9 @@ def terminal_table(summary: Summary) -> "TerminalTable":
 
     chosen = ["dice", "hd95_pixels", "hd95_millimetres", "detection_rate", "false_positive_rate"]
     names = [name for name in chosen if name in summary.overall.metrics]
-    table = TerminalTable(title=f"{summary.model}, {summary.protocol}", title_justify="left")
+    tier = summary.tier.replace("_", " ")
+    title = f"{summary.model}, {summary.protocol}, {tier}"
+    table = TerminalTable(title=title, title_justify="left")
     strata = {"all": summary.overall}
     if len(summary.by_category) > 1:
         strata |= summary.by_category
@@ -114,6 +160,46 @@ def markdown_table(table: Table) -> str:
     return "\n".join([*lines, *(_markdown_row(row) for row in table.rows)])
 
 
+def latex_table(table: Table) -> str:
+    """Return a table for a paper, in LaTeX with booktabs; intervals stand in small print."""
+    columns = "l" + "r" * (len(table.titles) - 1)
+    lines = [
+        f"% {table.caption}. Needs \\usepackage{{booktabs}}.",
+        f"\\begin{{tabular}}{{{columns}}}",
+        "\\toprule",
+        _latex_row(table.titles),
+        "\\midrule",
+        *map(_latex_row, table.rows),
+        "\\bottomrule",
+        "\\end{tabular}",
+    ]
+    return "\n".join(lines)
+
+
+_IN_LATEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "~": "\\textasciitilde{}",
+    "^": "\\textasciicircum{}",
+    "\\": "\\textbackslash{}",
+    UP: "$\\uparrow$",
+    DOWN: "$\\downarrow$",
+}
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    return f"{' & '.join(map(_latex_cell, cells))} \\\\"
+
+
+def _latex_cell(cell: str) -> str:
+    mean, bracket, interval = (_escaped(part) for part in cell.partition(" ["))
+    mean = mean.replace("[", "{[}")  # it would be taken for an option of the end of the line before
+    return f"{mean} {{\\scriptsize {bracket[1:]}{interval}}}" if bracket else mean
+
+
+def _escaped(words: str) -> str:
+    return "".join(_IN_LATEX.get(character, character) for character in words)
+
+
 def _markdown_row(cells: Sequence[str]) -> str:
     escaped = (cell.replace("|", "\\|") for cell in cells)
     return f"| {' | '.join(escaped)} |"
@@ -131,10 +217,9 @@ def _presence_table(summary: Summary) -> Table:
 
 
 def _table(caption: str, strata: dict[str, Stratum], *, metrics: Sequence[str]) -> Table:
-    arrows = {name: DOWN if name in FALLS_WHEN_BETTER else UP for name in metrics}
     return Table(
         caption=caption,
-        titles=("", "rows", "subjects", *(f"{METRICS[name]} {arrows[name]}" for name in metrics)),
+        titles=("", "rows", "subjects", *map(titled, metrics)),
         rows=tuple(
             (
                 label,

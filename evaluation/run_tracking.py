@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from .summary import Summary
+from .training_tiers import UNKNOWN_TIER
 
 _logger = logging.getLogger(__name__)
 
 
 def log_summaries(checkpoint: Path, *, summaries: Sequence[Summary]) -> bool:
-    """Log overall means as metrics `evaluation/PROTOCOL/METRIC`; say whether it was done.
+    """Log overall means as `evaluation/PROTOCOL/TIER/METRIC`; say whether it was done.
+
+    An unknown tier is left out of the name.
 
     A checkpoint without an MLflow run is passed over. A server that does not answer costs a
     warning: the numbers are in the report in any case.
@@ -29,7 +32,7 @@ def log_summaries(checkpoint: Path, *, summaries: Sequence[Summary]) -> bool:
     import mlflow  # noqa: PLC0415 -- takes a second
 
     means = {
-        f"evaluation/{summary.protocol}/{name}": mean
+        "/".join(("evaluation", summary.protocol, *_known(summary.tier), name)): mean
         for summary in summaries
         for name, mean in summary.scores().items()
     }
@@ -41,6 +44,10 @@ def log_summaries(checkpoint: Path, *, summaries: Sequence[Summary]) -> bool:
         _logger.warning("The means were not logged into MLflow run %s: %s", run_id, error)
         return False
     return True
+
+
+def _known(tier: str) -> list[str]:
+    return [] if tier == UNKNOWN_TIER else [tier]
 
 
 def _run_of(checkpoint: Path) -> tuple[str | None, int]:

@@ -24,6 +24,7 @@ class Question:
 
     model: str
     protocol: str
+    tier: str
     split: str
     object_index: int
     category: str
@@ -97,6 +98,7 @@ def score_answer(
         corpus_hash=question.corpus_hash,
         image_position=question.image_position,
         presence_logit=presence_logit,
+        tier=question.tier,
     )
 
 

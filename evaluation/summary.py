@@ -1,19 +1,18 @@
 """Means with intervals, overall and in strata, from evaluation records."""
 
 import dataclasses
-import itertools
 import math
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from .confidence_intervals import Interval, bootstrap_means
 from .config import DEFAULT_BOOTSTRAP, BootstrapOptions
-from .presence import PresenceRanking, rank_presence
-from .records import EvaluationRecord, column
+from .measured_rows import Labels, MeasuredRows, Rows, measured_rows
+from .presence import PresenceCalibration, PresenceRanking, calibrate_presence, rank_presence
 
-SUMMARY_FORMAT_VERSION = 1
+SUMMARY_FORMAT_VERSION = 2
 
 METRICS: dict[str, str] = {
     "dice": "Dice",
@@ -24,15 +23,28 @@ METRICS: dict[str, str] = {
     "average_surface_distance_millimetres": "ASSD (mm)",
     "normalised_surface_dice": "surface Dice (px)",
     "normalised_surface_dice_millimetres": "surface Dice (mm)",
+    "area_error": "area error",
+    "area_bias": "area bias",
+    "area_error_square_millimetres": "area error (mm2)",
     "detection_rate": "detected",
     "miss_rate": "missed",
     "false_positive_rate": "false positives",
+    "false_positives_per_image": "false positives an empty image",
     "presence_accuracy": "presence right",
 }
 """Every summarised quantity and its short title, in the order of the tables."""
 
-SHARES = frozenset({"detection_rate", "miss_rate", "false_positive_rate", "presence_accuracy"})
-"""Quantities that are shares of rows, shown in percent."""
+SHARES = frozenset(
+    {
+        "area_error",
+        "area_bias",
+        "detection_rate",
+        "miss_rate",
+        "false_positive_rate",
+        "presence_accuracy",
+    }
+)
+"""Quantities that are shares (of rows, or of the reference's area), shown in percent."""
 
 SIZE_STRATA = ("small", "medium", "large")
 
@@ -63,10 +75,13 @@ class Stratum:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What one model achieved under one protocol."""
+    """What one model achieved under one protocol in one tier."""
 
     model: str
     protocol: str
+    tier: str
+    """A key of `TIERS`."""
+
     overall: Stratum
     by_source: dict[str, Stratum]
     by_category: dict[str, Stratum]
@@ -82,147 +97,164 @@ class Summary:
     presence: dict[str, PresenceRanking] = dataclasses.field(default_factory=dict)
     """By `source / category`; empty for a model that does not judge presence."""
 
+    calibration: PresenceCalibration | None = None
+    """Of all rows; None for a model that does not judge presence."""
+
     def scores(self) -> dict[str, float]:
         """Return the overall means by metric name, for logs and for choosing a checkpoint."""
         return {name: interval.mean for name, interval in self.overall.metrics.items()}
 
+    def strata(self) -> dict[str, dict[str, Stratum]]:
+        """Return every stratum, by what parts the rows and by its name."""
+        return {
+            "overall": {"all": self.overall},
+            "source": self.by_source,
+            "category": self.by_category,
+            "size": self.by_size,
+        }
+
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain JSON values; NaN becomes null."""
         content = {"format_version": SUMMARY_FORMAT_VERSION, **dataclasses.asdict(self)}
-        return _without_nan(content)
+        return without_nan(content)
 
 
-def summarise(
-    records: Sequence[EvaluationRecord], *, bootstrap: BootstrapOptions = DEFAULT_BOOTSTRAP
-) -> Summary:
-    """Summarise the rows of one model under one protocol.
+def summarise(rows: Rows, *, bootstrap: BootstrapOptions = DEFAULT_BOOTSTRAP) -> Summary:
+    """Summarise the rows of one model under one protocol in one tier.
 
     Args:
-        records: Rows of any sources; the order does not matter.
+        rows: Of any sources; the order does not matter.
         bootstrap: How intervals are computed; `num_resamples=0` leaves them out.
 
     Raises:
-        ValueError: There are no rows, or rows of several models or protocols.
+        ValueError: There are no rows, or rows of several models, protocols or tiers.
     """
-    asked = {(record.model, record.protocol) for record in records}
-    if len(asked) != 1:
+    groups = measured_rows(rows)
+    if len(groups) != 1:
+        found = [(group.model, group.protocol, group.tier) for group in groups]
         raise ValueError(
-            f"A summary is about one model under one protocol, found {sorted(asked) or 'no rows'}. "
-            "Use summarise_each for several."
+            f"A summary is about one model under one protocol in one tier, found "
+            f"{found or 'no rows'}. Use summarise_each for several."
         )
-    (model, protocol), rows = asked.pop(), sorted(records, key=lambda record: record.identity)
-    by_size, size_limits = _split_by_size(rows)
+    return summarise_measured(groups[0], bootstrap=bootstrap)
+
+
+def summarise_each(rows: Rows, *, bootstrap: BootstrapOptions = DEFAULT_BOOTSTRAP) -> list[Summary]:
+    """Summarise every (model, protocol, tier) that the rows hold, in alphabetical order."""
+    return [summarise_measured(group, bootstrap=bootstrap) for group in measured_rows(rows)]
+
+
+def summarise_measured(
+    rows: MeasuredRows, *, bootstrap: BootstrapOptions = DEFAULT_BOOTSTRAP
+) -> Summary:
+    """Summarise rows of one model under one protocol in one tier, which are by column already."""
+    by_size, size_limits = _places_by_size(rows)
     return Summary(
-        model=model,
-        protocol=protocol,
-        overall=summarise_stratum(rows, bootstrap=bootstrap),
-        by_source=_strata(rows, names=[row.source for row in rows], bootstrap=bootstrap),
-        by_category=_strata(rows, names=category_names(rows), bootstrap=bootstrap),
-        by_size={
-            name: summarise_stratum(members, bootstrap=bootstrap)
-            for name, members in by_size.items()
-        },
+        model=rows.model,
+        protocol=rows.protocol,
+        tier=rows.tier,
+        overall=_summarise_stratum(rows, bootstrap=bootstrap),
+        by_source=_strata(rows, places_by(rows.source), bootstrap=bootstrap),
+        by_category=_strata(rows, places_by(named_categories(rows)), bootstrap=bootstrap),
+        by_size=_strata(rows, by_size, bootstrap=bootstrap),
         size_limits=size_limits,
         bootstrap=bootstrap,
         presence=rank_presence(rows),
+        calibration=calibrate_presence(rows),
     )
 
 
-def summarise_each(
-    records: Iterable[EvaluationRecord], *, bootstrap: BootstrapOptions = DEFAULT_BOOTSTRAP
-) -> list[Summary]:
-    """Summarise every (model, protocol) that the rows hold, in alphabetical order."""
+def subject_means(rows: MeasuredRows) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return, by metric, every subject's mean and number of measured rows, in their order."""
+    codes, num_subjects = rows.subject.codes, len(rows.subject.names)
+    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for name, values in rows.values.items():
+        measured = np.isfinite(values)
+        counts = np.bincount(codes[measured], minlength=num_subjects)
+        sums = np.bincount(codes[measured], weights=values[measured], minlength=num_subjects)
+        found[name] = sums / np.maximum(counts, 1), counts
+    return found
 
-    def asked(record: EvaluationRecord) -> tuple[str, str]:
-        return record.model, record.protocol
 
-    groups = itertools.groupby(sorted(records, key=asked), key=asked)
-    return [summarise(list(rows), bootstrap=bootstrap) for _, rows in groups]
+def named_categories(rows: MeasuredRows) -> Labels:
+    """Return each row's category, with its source where several sources annotate it."""
+    pairs, codes = np.unique(
+        np.stack([rows.category.codes, rows.source.codes]), axis=1, return_inverse=True
+    )
+    num_sources = np.bincount(pairs[0], minlength=len(rows.category.names))
+    names = [
+        f"{rows.source.names[source]} / {rows.category.names[category]}"
+        if num_sources[category] > 1
+        else str(rows.category.names[category])
+        for category, source in pairs.T.tolist()
+    ]
+    return Labels(codes=codes.ravel(), names=pa.array(names))
 
 
-def summarise_stratum(
-    records: Sequence[EvaluationRecord], *, bootstrap: BootstrapOptions = DEFAULT_BOOTSTRAP
-) -> Stratum:
+def places_by(labels: Labels) -> dict[str, np.ndarray]:
+    """Return the places of the rows under each name, by name."""
+    found = {
+        str(labels.names[code]): np.flatnonzero(labels.codes == code)
+        for code in np.unique(labels.codes).tolist()
+    }
+    return dict(sorted(found.items()))
+
+
+def _summarise_stratum(rows: MeasuredRows, *, bootstrap: BootstrapOptions) -> Stratum:
     """Summarise some rows: every metric that can be measured on at least one of them."""
-    has_reference = column(records, "reference_pixels") > 0
-    is_miss = column(records, "is_miss").astype(bool)
-    is_false_positive = column(records, "is_false_positive").astype(bool)
-    is_detected = column(records, "is_detected").astype(float)
-    values = {name: column(records, name) for name in METRICS if name not in SHARES}
-    values["detection_rate"] = np.where(has_reference, is_detected, np.nan)
-    values["miss_rate"] = np.where(has_reference, is_miss, np.nan)
-    values["false_positive_rate"] = np.where(has_reference, np.nan, is_false_positive)
-    presence = column(records, "presence_logit")
-    is_right = (presence > 0) == has_reference
-    values["presence_accuracy"] = np.where(np.isfinite(presence), is_right, np.nan)
-    labels, subjects = np.unique(subject_labels(records), return_inverse=True)
-    is_unknown = ~column(records, "subject_is_known").astype(bool)
+    values = {**rows.values, "false_positives_per_image": _false_positives_per_image(rows)}
     measurable = {name: values[name] for name in METRICS if np.isfinite(values[name]).any()}
+    unknown = rows.subject.codes[~rows.subject_is_known]
     return Stratum(
-        num_rows=len(records),
-        num_images=len({(record.source, record.key) for record in records}),
-        num_subjects=len(labels),
-        num_unknown_subjects=len(np.unique(subjects[is_unknown])),
-        num_misses=int(is_miss.sum()),
-        num_false_positives=int(is_false_positive.sum()),
-        metrics=bootstrap_means(measurable, subjects=subjects, options=bootstrap),
+        num_rows=len(rows),
+        num_images=len(np.unique(rows.image)),
+        num_subjects=len(np.unique(rows.subject.codes)),
+        num_unknown_subjects=len(np.unique(unknown)),
+        num_misses=round(np.nansum(values["miss_rate"])),
+        num_false_positives=round(np.nansum(values["false_positive_rate"])),
+        metrics=bootstrap_means(measurable, subjects=rows.subject.codes, options=bootstrap),
     )
 
 
-def subject_labels(records: Sequence[EvaluationRecord]) -> np.ndarray:
-    """Return whom each row is about; subjects of two sources are never the same one."""
-    return np.array([f"{record.source}/{record.subject}" for record in records])
+def _false_positives_per_image(rows: MeasuredRows) -> np.ndarray:
+    """Return, at the first row of each image without any structure, how many answers it got."""
+    _, first, places = np.unique(rows.image, return_index=True, return_inverse=True)
+    num_found = np.bincount(places, weights=np.nan_to_num(rows.values["false_positive_rate"]))
+    counts = np.full(len(rows), np.nan)
+    counts[first] = np.where(rows.image_is_empty[first], num_found, np.nan)
+    return counts
 
 
 def _strata(
-    records: Sequence[EvaluationRecord], *, names: Sequence[str], bootstrap: BootstrapOptions
+    rows: MeasuredRows, places: dict[str, np.ndarray], *, bootstrap: BootstrapOptions
 ) -> dict[str, Stratum]:
-    members: dict[str, list[EvaluationRecord]] = {}
-    for record, name in zip(records, names, strict=True):
-        members.setdefault(name, []).append(record)
-    return {name: summarise_stratum(members[name], bootstrap=bootstrap) for name in sorted(members)}
+    return {
+        name: _summarise_stratum(rows.at(chosen), bootstrap=bootstrap)
+        for name, chosen in places.items()
+    }
 
 
-def category_names(records: Sequence[EvaluationRecord]) -> list[str]:
-    """Return each row's category, with its source where several sources annotate it."""
-    sources: dict[str, set[str]] = {}
-    for record in records:
-        sources.setdefault(record.category, set()).add(record.source)
-    return [
-        f"{record.source} / {record.category}"
-        if len(sources[record.category]) > 1
-        else record.category
-        for record in records
-    ]
-
-
-def _split_by_size(
-    records: Sequence[EvaluationRecord],
-) -> tuple[dict[str, list[EvaluationRecord]], tuple[float, float]]:
+def _places_by_size(
+    rows: MeasuredRows,
+) -> tuple[dict[str, np.ndarray], tuple[float, float]]:
     """Return the tertiles of the reference's share of the image, and the shares between them."""
-    present = [record for record in records if record.reference_pixels > 0]
-    shares = np.array([share_of_image(record) for record in present])
+    present = np.flatnonzero(rows.has_reference)
+    shares = rows.share_of_image[present]
     if len(np.unique(shares)) < len(SIZE_STRATA):
         return {}, (math.nan, math.nan)
     limits = np.quantile(shares, [1 / 3, 2 / 3])
-    places = np.searchsorted(limits, shares, side="left")
-    strata: dict[str, list[EvaluationRecord]] = {name: [] for name in SIZE_STRATA}
-    for record, place in zip(present, places, strict=True):
-        strata[SIZE_STRATA[place]].append(record)
-    filled = {name: rows for name, rows in strata.items() if rows}
+    strata = np.searchsorted(limits, shares, side="left")
+    places = {name: present[strata == at] for at, name in enumerate(SIZE_STRATA)}
+    filled = {name: chosen for name, chosen in places.items() if len(chosen)}
     return filled, (float(limits[0]), float(limits[1]))
 
 
-def share_of_image(record: EvaluationRecord) -> float:
-    """Return the reference's share of the image's pixels."""
-    return record.reference_pixels / (record.image_rows * record.image_columns)
-
-
-def _without_nan(value: Any) -> Any:  # noqa: ANN401 -- any JSON value
+def without_nan(value: Any) -> Any:  # noqa: ANN401 -- any JSON value
+    """Return a value that JSON can hold: NaN becomes null."""
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
+        return [without_nan(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -1,6 +1,9 @@
 """Measure a checkpoint on held-out corpora and write a report."""
 
+import logging
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -9,14 +12,37 @@ from evaluation import EvaluateConfig
 from launchers.command_line import run_command
 
 if TYPE_CHECKING:
-    from evaluation import EvaluationResult
+    from evaluation import EvaluationResult, Ranks
+
+PRESETS = Path(__file__).resolve().parent / "presets" / "evaluation"
 
 
 def evaluate(config: EvaluateConfig) -> None:
     """Measure a checkpoint on held-out corpora, with intervals, and write a report."""
-    from evaluation import run_evaluation
+    from evaluation import OtherRankFailedError, run_evaluation
+    from pipeline.refusal import OtherRankError
 
-    _show(run_evaluation(config))
+    try:
+        result = run_evaluation(config, ranks=_ranks(config))
+    except OtherRankFailedError as error:
+        raise OtherRankError(str(error)) from error
+    if result is not None:
+        _show(result)
+
+
+def _ranks(config: EvaluateConfig) -> "Ranks":
+    """Join the processes that a launcher started; without one there is none to join."""
+    if "WORLD_SIZE" not in os.environ and "MASTER_PORT" not in os.environ:
+        from evaluation import OneRank
+
+        return OneRank()
+    from pipeline.config import RunConfig
+    from pipeline.process_group import start_process_group
+
+    group = start_process_group(RunConfig(name="evaluation"), precision=config.precision)
+    if not group.is_main:
+        logging.getLogger().setLevel(logging.WARNING)
+    return group
 
 
 def _show(result: "EvaluationResult") -> None:
@@ -25,13 +51,13 @@ def _show(result: "EvaluationResult") -> None:
     console = Console(width=None if sys.stdout.isatty() else 100)
     for summary in result.summaries:
         console.print(terminal_table(summary))
-    console.print(f"report   {result.folder / 'report.html'}", soft_wrap=True, highlight=False)
-    console.print(f"rows     {result.folder / 'records.parquet'}", soft_wrap=True, highlight=False)
+    for name, file in (("report", "report.html"), ("rows", "records.parquet")):
+        console.print(f"{name:8} {result.folder / file}", soft_wrap=True, highlight=False)
 
 
 def main() -> int:
     """Run the command and return its exit code."""
-    return run_command(EvaluateConfig, evaluate)
+    return run_command(EvaluateConfig, evaluate, presets=PRESETS)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def run_comparison(config: ComparisonConfig, *, presets: Path) -> ComparisonOutc
     """
     _refuse_what_cannot_be_compared(config)
     shared = _load(config, config.models[0], presets=presets)
-    group = start_process_group(num_expected=shared.run.num_processes, precision=shared.precision)
+    group = start_process_group(shared.run, precision=shared.precision)
     group.on_main(lambda: _keep_options(config, shared=shared))
     results: dict[str, RunResult] = {}
     try:
@@ -88,7 +88,7 @@ def run_comparison(config: ComparisonConfig, *, presets: Path) -> ComparisonOutc
     if not group.is_main:
         return ComparisonOutcome(exit_code=0, comparison=None)
     comparison = compare_models(
-        {model: _rows(model, result, config=config) for model, result in results.items()},
+        {model: [_rows(model, result, config=config)] for model, result in results.items()},
         facts={model: _facts(result) for model, result in results.items()},
         reference=config.reference_model,
         bootstrap=config.intervals,
@@ -275,6 +275,7 @@ def _rows(model: str, result: RunResult, *, config: ComparisonConfig) -> list[Ev
             intervals=config.intervals,
         )
     )
+    assert evaluation is not None  # alone, this is the main process
     _write_json(done, measured)
     return evaluation.records
 

@@ -1,8 +1,16 @@
 import math
 
+import numpy as np
 import pytest
 
-from evaluation import EvaluationOptions, ScoringOptions, evaluate_corpus, gather_records
+from evaluation import (
+    CategoryAnswers,
+    EvaluationOptions,
+    ScoringOptions,
+    evaluate_corpus,
+    gather_records,
+)
+from evaluation.answers import label_map
 from evaluation.records import WHOLE_CATEGORY
 from tests.support.disk_corpus import (
     DISK,
@@ -166,6 +174,115 @@ def test_tolerance_and_detection_follow_the_options(corpus):
     assert lax_row.is_detected
     assert strict_row.normalised_surface_dice < 0.5
     assert not strict_row.is_detected
+
+
+def test_several_protocols_read_the_images_once(corpus):
+    predictor = BrightnessPredictor()
+    together = evaluate(predictor, corpus, protocol=["box", "centre_point"])
+    assert {row.protocol for row in together} == {"box", "centre_point"}
+    for protocol in ("box", "centre_point"):
+        alone = evaluate(BrightnessPredictor(), corpus, protocol=protocol)
+        mine = [row for row in together if row.protocol == protocol]
+        assert list(map(repr, mine)) == list(map(repr, alone))
+
+
+def test_clicks_follow_the_error_and_each_has_rows(corpus):
+    predictor = BrightnessPredictor(shift_rows=4)
+    rows = evaluate(predictor, corpus, protocol="k_clicks")
+    assert {row.protocol for row in rows} == {f"k_clicks_{count}" for count in range(1, 11)}
+    assert len(rows) == 10 * 9
+    first = [prompt for prompt in predictor.asked if len(prompt.points) == 1]
+    last = [prompt for prompt in predictor.asked if len(prompt.points) == 10]
+    assert (len(first), len(last)) == (9, 9)
+    # The answer stays shifted down, so that what is missing and what is too much stay as deep.
+    assert all(prompt.point_labels[:2] == (1, 1) for prompt in last)
+
+
+def test_a_perfect_answer_gets_no_further_click(corpus):
+    predictor = BrightnessPredictor()
+    evaluate(predictor, corpus, protocol="k_clicks")
+    assert {len(prompt.points) for prompt in predictor.asked} == {1}
+
+
+def two_categories(folder):
+    samples = [disk_sample("0"), disk_sample("1", num_disks=0)]
+    return write_disk_corpus(folder / "c", samples=samples, categories=(DISK, RING))
+
+
+def test_boxes_of_a_detector_tell_nothing_of_the_ground_truth(tmp_path):
+    corpus = two_categories(tmp_path)
+    detector = AutomaticBrightnessPredictor(categories=(RING, DISK), presence_logits=(2.0, -3.0))
+    predictor = BrightnessPredictor()
+    rows = evaluate(
+        predictor, corpus, protocol="detector_box", options=EvaluationOptions(detector=detector)
+    )
+    found = {(row.key, row.category): row for row in rows}
+    assert len(found) == 4
+    assert all(row.object_index == WHOLE_CATEGORY for row in rows)
+    # What the detector calls a ring, the prompted model outlines, and the disk goes without a box.
+    assert len(predictor.asked) == 1
+    assert found["disks__0", RING].is_false_positive
+    assert found["disks__0", DISK].is_miss
+    assert found["disks__0", DISK].presence_logit == -3.0
+    assert found["disks__1", RING].predicted_pixels == 0
+
+
+def test_a_detector_that_is_none_is_refused(corpus):
+    with pytest.raises(ValueError, match=r"none is given\. Name one with detector=RUN"):
+        evaluate(BrightnessPredictor(), corpus, protocol="detector_box")
+    prompted = EvaluationOptions(detector=BrightnessPredictor())
+    with pytest.raises(ValueError, match="the one given takes prompts"):
+        evaluate(BrightnessPredictor(), corpus, protocol="detector_box", options=prompted)
+    other = EvaluationOptions(detector=AutomaticBrightnessPredictor(categories=(RING,)))
+    with pytest.raises(ValueError, match="which the detector does not know"):
+        evaluate(BrightnessPredictor(), corpus, protocol="detector_box", options=other)
+
+
+class TwoCategoriesPredictor(AutomaticBrightnessPredictor):
+    """Calls the disk a disk with logit 1, and its upper half a ring with logit 2."""
+
+    def predict_automatic(self, images):
+        answers = []
+        for image in images:
+            logits = np.where(image > 120, 1.0, -1.0) * np.ones((2, 1, 1))
+            logits[1, : image.shape[0] // 2] *= 2.0
+            logits[1, image.shape[0] // 2 :] = -1.0
+            answers.append(CategoryAnswers(logits=logits))
+        return answers
+
+
+def test_a_label_map_gives_each_pixel_to_the_highest_logit(tmp_path):
+    corpus = two_categories(tmp_path)
+    rows = evaluate(
+        TwoCategoriesPredictor(categories=(DISK, RING)),
+        corpus,
+        options=EvaluationOptions(label_maps=True),
+    )
+    found = {(row.protocol, row.key, row.category): row for row in rows}
+    assert len(found) == 8
+    alone = found["automatic", "disks__0", DISK]
+    merged = found["automatic_label_map", "disks__0", DISK]
+    ring = found["automatic_label_map", "disks__0", RING]
+    assert alone.dice == 1.0
+    assert merged.predicted_pixels + ring.predicted_pixels == alone.predicted_pixels
+    assert 0 < merged.intersection_pixels == merged.predicted_pixels < alone.predicted_pixels
+    assert found["automatic_label_map", "disks__1", RING].predicted_pixels == 0
+
+
+def test_a_label_map_unites_the_objects_of_a_category(corpus):
+    options = EvaluationOptions(label_maps=True)
+    rows = evaluate(BrightnessPredictor(), corpus, protocol="box", options=options)
+    merged = [row for row in rows if row.protocol == "box_label_map"]
+    assert [(row.key, row.object_index, row.dice) for row in merged] == [
+        (f"{source}__{name}", WHOLE_CATEGORY, 1.0)
+        for source, names in (("disks", "0234"), ("others", "56"))
+        for name in names
+    ]
+
+
+def test_the_label_map_itself_says_where_nothing_was_found():
+    logits = np.array([[[1.0, -1.0, 3.0]], [[2.0, -2.0, 0.5]]])
+    assert label_map(logits).tolist() == [[1, -1, 0]]
 
 
 def test_a_split_without_objects_is_refused(tmp_path):

@@ -3,10 +3,12 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from evaluation import evaluate_corpus, summarise
-from evaluation.presence import rank_presence
+from evaluation.measured_rows import MeasuredRows, measured_rows
+from evaluation.presence import calibrate_presence, rank_presence, roc_curve
 from evaluation.records import EvaluationRecord
 from evaluation.report_tables import tables_of
 from tests.support.disk_corpus import (
@@ -29,6 +31,11 @@ def row(number: int, logit: float, *, is_present: bool, source: str = "a") -> Ev
     )
 
 
+def by_column(rows: list[EvaluationRecord]) -> MeasuredRows:
+    (group,) = measured_rows(rows)
+    return group
+
+
 def test_the_area_counts_pairs_in_order_and_ties_by_half() -> None:
     rows = [
         row(0, 2.0, is_present=True),
@@ -36,9 +43,31 @@ def test_the_area_counts_pairs_in_order_and_ties_by_half() -> None:
         row(2, 0.5, is_present=False),
         row(3, -1.0, is_present=False),
     ]
-    (ranking,) = rank_presence(rows).values()
+    (ranking,) = rank_presence(by_column(rows)).values()
     assert (ranking.num_present, ranking.num_absent) == (2, 2)
     assert ranking.auc == pytest.approx(3.5 / 4)
+
+
+def test_the_curve_goes_from_the_strictest_threshold_to_the_laxest() -> None:
+    logits = np.array([2.0, 0.5, 0.5, -1.0])
+    false, true = roc_curve(logits, np.array([True, True, False, False]))
+    assert false.tolist() == [0, 0, 0.5, 1]
+    assert true.tolist() == [0, 0.5, 1, 1]
+
+
+def test_calibration_holds_what_is_stated_against_what_is_there() -> None:
+    sure = math.log(0.95 / 0.05)
+    rows = [row(number, sure, is_present=number < 15) for number in range(20)]
+    rows += [row(number, -sure, is_present=False) for number in range(20, 40)]
+    calibration = calibrate_presence(by_column(rows))
+    assert calibration is not None
+    assert (calibration.counts[0], calibration.counts[9], sum(calibration.counts)) == (20, 20, 40)
+    assert calibration.mean_stated[9] == pytest.approx(0.95)
+    assert calibration.share_present[9] == 0.75
+    assert math.isnan(calibration.share_present[5])
+    assert calibration.expected_error == pytest.approx((0.2 + 0.05) / 2)
+    brier = (15 * 0.05**2 + 5 * 0.95**2 + 20 * 0.05**2) / 40
+    assert calibration.brier_score == pytest.approx(brier)
 
 
 def test_what_the_source_alone_gives_away_is_not_counted() -> None:
@@ -48,7 +77,7 @@ def test_what_the_source_alone_gives_away_is_not_counted() -> None:
         row(0, -5.0, is_present=True, source="b"),
         row(1, -4.0, is_present=False, source="b"),
     ]
-    rankings = rank_presence(rows)
+    rankings = rank_presence(by_column(rows))
     assert {name: one.auc for name, one in rankings.items()} == {"b / nodule": 0.0}
 
 

@@ -1,13 +1,12 @@
 import dataclasses
 import math
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from evaluation import gather_records, read_records, write_records
-from evaluation.records import column
+from evaluation.training_tiers import UNKNOWN_TIER
 from tests.support.evaluation_records import make_record
 
 
@@ -54,22 +53,24 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
 def test_a_newer_format_is_refused(tmp_path):
     path = tmp_path / "records.parquet"
     write_records(path, [make_record()])
-    table = pq.read_table(path).replace_schema_metadata({"samuspretrain.records": "3"})
+    table = pq.read_table(path).replace_schema_metadata({"samuspretrain.records": "4"})
     pq.write_table(table, path)
     with pytest.raises(ValueError, match="newer samuspretrain"):
         read_records(path)
 
 
-def test_a_table_of_format_1_says_nothing_about_presence(tmp_path):
+@pytest.mark.parametrize(("version", "lacks"), [("1", ["presence_logit", "tier"]), ("2", ["tier"])])
+def test_what_an_earlier_format_lacks_is_unknown(tmp_path, version, lacks):
     path = tmp_path / "records.parquet"
-    write_records(path, [make_record(presence_logit=2.0)])
-    assert read_records(path)[0].presence_logit == 2.0
-    table = pq.read_table(path).drop_columns(["presence_logit"])
-    pq.write_table(table.replace_schema_metadata({"samuspretrain.records": "1"}), path)
+    write_records(path, [make_record(presence_logit=2.0, tier="seen")])
+    assert read_records(path)[0].tier == "seen"
+    table = pq.read_table(path).drop_columns(lacks)
+    pq.write_table(table.replace_schema_metadata({"samuspretrain.records": version}), path)
     (record,) = read_records(path)
-    assert math.isnan(record.presence_logit)
+    assert record.tier == UNKNOWN_TIER
+    assert math.isnan(record.presence_logit) == ("presence_logit" in lacks)
     pq.write_table(table, path)
-    with pytest.raises(ValueError, match="missing columns: presence_logit"):
+    with pytest.raises(ValueError, match=r"missing columns: .*tier"):
         read_records(path)
 
 
@@ -83,13 +84,6 @@ def test_joined_rows_have_the_same_order_for_any_ranks():
 def test_an_object_measured_twice_is_an_error():
     with pytest.raises(RuntimeError, match="measured twice"):
         gather_records([[make_record()], [make_record()]])
-
-
-def test_columns_are_arrays():
-    records = [make_record(dice=0.25), make_record(dice=0.75)]
-    assert column(records, "dice").mean() == 0.5
-    assert column(records, "subject_is_known").dtype == np.bool_
-    assert column([], "dice").shape == (0,)
 
 
 def test_misses_and_false_positives_are_told_apart():

@@ -3,10 +3,12 @@ import json
 import re
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from evaluation import (
+    BootstrapOptions,
     EvaluationOptions,
     Interval,
     evaluate_corpus,
@@ -16,6 +18,7 @@ from evaluation import (
 )
 from evaluation.case_gallery import choose_cases, predict_cases
 from evaluation.image_prompt import ImagePrompt
+from evaluation.measured_rows import measured_rows
 from evaluation.overlays import (
     PREDICTION_COLOUR,
     PROMPT_COLOUR,
@@ -23,8 +26,12 @@ from evaluation.overlays import (
     Answer,
     draw_answer,
 )
+from evaluation.protocols import what_is_told
+from evaluation.published_figures import PUBLISHED, published_table
 from evaluation.report_tables import (
+    Table,
     format_interval,
+    latex_table,
     markdown_table,
     tables_of,
     terminal_table,
@@ -38,7 +45,11 @@ from tests.support.disk_corpus import (
     disk_sample,
     write_disk_corpus,
 )
-from tests.support.disk_report import write_disk_report
+from tests.support.disk_report import (
+    write_automatic_report,
+    write_disk_report,
+    write_full_report,
+)
 from tests.support.evaluation_records import make_record
 
 
@@ -105,18 +116,103 @@ def test_the_page_shows_the_numbers_and_says_what_it_does_not_show(written):
 def test_rows_and_numbers_lie_beside_the_page(written):
     folder, records = written
     assert sorted(path.name for path in folder.iterdir()) == [
+        "paper.md",
+        "paper.tex",
         "records.parquet",
         "report.html",
+        "strata.parquet",
         "summary.json",
         "summary.md",
     ]
     read = read_records(folder / "records.parquet")
-    assert [row.identity for row in read] == [row.identity for row in records]
+    assert {row.identity for row in read} == {row.identity for row in records}
     content = json.loads((folder / "summary.json").read_text())
     recomputed = {summary.protocol: summary.to_json() for summary in summarise_each(read)}
     written_summaries = {summary["protocol"]: summary for summary in content["summaries"]}
     assert written_summaries == json.loads(json.dumps(recomputed))
     assert "| all | 12 |" in (folder / "summary.md").read_text()
+
+
+def test_every_mean_of_the_summary_is_a_row_of_the_strata(written):
+    folder, _ = written
+    strata = pq.read_table(folder / "strata.parquet").to_pylist()
+    assert {row["by"] for row in strata} == {"overall", "source", "category", "size", "subject"}
+    found = {(row["protocol"], row["by"], row["stratum"], row["metric"]): row for row in strata}
+    for summary in json.loads((folder / "summary.json").read_text())["summaries"]:
+        dice = summary["overall"]["metrics"]["dice"]
+        row = found[summary["protocol"], "overall", "all", "dice"]
+        assert {name: row[name] for name in dice} == dice
+    subject = found["box", "subject", "disks/s0", "dice"]
+    assert (subject["num_rows"], subject["lower"]) == (3, None)
+
+
+def test_one_table_goes_into_a_paper(written):
+    folder, _ = written
+    lines = (folder / "paper.md").read_text().splitlines()
+    assert [line.split(" | ")[1] for line in lines[2:4]] == ["box", "published_click"]
+    latex = (folder / "paper.tex").read_text()
+    assert latex.count("\\\\\n") == 3
+    assert "published\\_click" in latex
+    assert "{\\scriptsize [" in latex
+    assert "$\\uparrow$" in latex
+    body = [line for line in latex.splitlines() if line.endswith("\\\\")]
+    assert len({line.count(" & ") for line in body}) == 1
+
+
+def test_a_cell_of_latex_means_what_it_says():
+    table = Table(caption="c", titles=("a_b", "x"), rows=(("[50 %]", "1.0 % [0.5, 2.0]"),))
+    assert latex_table(table).splitlines()[5] == (r"{[}50 \%] & 1.0 \% {\scriptsize [0.5, 2.0]} \\")
+
+
+@pytest.mark.slow
+def test_the_full_report_keeps_tiers_apart_and_draws_what_protocols_have_in_common(tmp_path):
+    write_full_report(tmp_path)
+    content = (tmp_path / "out" / "report.html").read_text()
+    StrictParser().feed(content)
+    # Of each tier: a heat map, a click curve, and two plots for each of four protocols.
+    assert content.count("<svg") == 2 * (2 + 2 * 4)
+    assert content.count("How much depends on the prompt") == 2
+    assert "other subjects of the sources that the model was trained on" in content
+    assert "SAMUS paper, sources not trained on" in content
+    assert "not measured" in content
+    assert "k_clicks_3</h2>" not in content
+
+
+def test_the_report_of_an_automatic_model_shows_whether_presence_can_be_believed(tmp_path):
+    write_automatic_report(tmp_path)
+    content = (tmp_path / "out" / "report.html").read_text()
+    assert content.count("<svg") == 4  # by category, by size, calibration, ROC
+    assert "Brier score" in content
+    assert "false positives an empty image" in content
+
+
+def test_published_figures_stand_beside_ours_by_source_and_category():
+    rows = [
+        make_record(key=str(at), subject=str(at), source=source, category=category, dice=at / 10)
+        for at in range(4)
+        for source, category in (
+            ("thyroidnodule-tn3k", "thyroid_nodule"),
+            ("echocardiography-camus", "left_atrium"),
+            ("tn3k_extra", "thyroid_nodule"),
+        )
+    ]
+    table = published_table(
+        PUBLISHED["samus_us30k"], measured_rows(rows), bootstrap=BootstrapOptions()
+    )
+    lines = {row[0]: row for row in table.rows}
+    assert table.titles[-3:] == ("SAMUS", "tier of ours", "measured here (published_click)")
+    assert lines["TN3K"][-3:-1] == ("83.05", "unknown")
+    assert lines["TN3K"][-1].startswith("15.00 [")
+    assert lines["CAMUS LA"][-1] == lines["TN3K"][-1]
+    assert lines["BUSI"][-2:] == ("not measured", "-")
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_published_figures_are_whole_and_say_what_is_not_comparable(name):
+    figures = PUBLISHED[name]
+    assert {len(means) for means in figures.dice.values()} <= {len(figures.structures)}
+    assert len(figures.caveats) >= 3
+    assert what_is_told(figures.protocol)
 
 
 def test_cases_are_the_extremes_and_the_middle_without_repeating_an_image():
@@ -152,6 +248,21 @@ def test_a_case_is_predicted_as_it_was_scored(tmp_path):
         assert case.answer.predicted.sum() == case.record.predicted_pixels
         shared = case.answer.predicted & case.answer.reference
         assert shared.sum() == case.record.intersection_pixels
+
+
+@pytest.mark.parametrize("protocol", ["k_clicks_3", "box_label_map"])
+def test_a_case_of_several_steps_is_predicted_as_it_was_scored(tmp_path, protocol):
+    corpus = write_disk_corpus(tmp_path / "c", samples=[disk_sample("0", num_disks=2)])
+    predictor, options = BrightnessPredictor(shift_rows=3), EvaluationOptions(label_maps=True)
+    asked = ["box", "k_clicks"]
+    records = evaluate_corpus(predictor, corpus, protocol=asked, model_name="m", options=options)
+    record = next(row for row in records if row.protocol == protocol)
+    (case,) = predict_cases([record], predictor=predictor, corpora=[corpus], options=options)
+    assert case.answer.predicted.sum() == record.predicted_pixels
+    prompt = case.answer.prompt
+    assert (prompt is None) == (protocol == "box_label_map")
+    if prompt is not None:
+        assert len(prompt.points) == 3
 
 
 def test_cases_of_an_automatic_model_have_no_prompt(tmp_path):
@@ -224,7 +335,7 @@ def test_a_bound_that_rounds_to_zero_has_no_sign():
 
 
 def test_a_figure_says_when_it_leaves_out_rows(monkeypatch, tmp_path):
-    monkeypatch.setattr("evaluation.report.MOST_POINTS", 5)
+    monkeypatch.setattr("evaluation.report_sections.MOST_POINTS", 5)
     write_disk_report(tmp_path)
     content = (tmp_path / "out" / "report.html").read_text()
     assert "Of more than 5 rows of a category or source every n-th is drawn." in content

@@ -5,11 +5,20 @@ import shutil
 
 import pytest
 
-from tests.support.disk_report import write_disk_report
+from tests.support.disk_report import (
+    write_automatic_report,
+    write_disk_comparison,
+    write_full_report,
+)
 
 pytestmark = pytest.mark.services
 
-NUM_PROTOCOLS, NUM_CASES, NUM_FIGURES, NUM_TABLES = 2, 12, 4, 4
+PAGES = {
+    # What makes it, the page's file, its title, and how many tables, plots and pictures it shows.
+    "full": (write_full_report, "report.html", "How well a<model> segments", (18, 20, 48)),
+    "automatic": (write_automatic_report, "report.html", "How well a<model> segments", (4, 4, 6)),
+    "comparison": (write_disk_comparison, "comparison.html", "3 models side by side", (2, 6, 0)),
+}
 
 TOO_WIDE = """
 elements => elements.filter(element => element.getBoundingClientRect().right > innerWidth + 1)
@@ -21,11 +30,12 @@ images => images.filter(image => !image.complete || image.naturalWidth === 0)
 """
 
 
-@pytest.fixture(scope="module")
-def report(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("report")
-    write_disk_report(folder)
-    return folder / "out" / "report.html"
+@pytest.fixture(scope="module", params=sorted(PAGES))
+def report(tmp_path_factory, request):
+    write, name, title, counts = PAGES[request.param]
+    folder = tmp_path_factory.mktemp(request.param)
+    write(folder)
+    return folder / "out" / name, title, counts
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +61,15 @@ def page(browser, report, request):
     page.on("console", lambda message: page.complaints.append(message.text))
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
     page.on("request", lambda made: page.requests.append(made.url))
-    page.goto(report.as_uri(), wait_until="load")
+    page.goto(report[0].as_uri(), wait_until="load")
     yield page
     page.close()
 
 
 def test_the_report_opens_without_complaints_and_asks_for_nothing_else(page, report):
     assert page.complaints == []
-    assert [url for url in page.requests if not url.startswith("data:")] == [report.as_uri()]
-    assert page.title() == "How well a<model> segments"
+    assert [url for url in page.requests if not url.startswith("data:")] == [report[0].as_uri()]
+    assert page.title() == report[1]
 
 
 def test_nothing_is_wider_than_the_screen(page):
@@ -68,16 +78,12 @@ def test_nothing_is_wider_than_the_screen(page):
     assert page.locator("body > *, main > *, .card, .tile").evaluate_all(TOO_WIDE) == []
 
 
-def test_tables_figures_and_pictures_are_there_to_be_seen(page):
+def test_tables_figures_and_pictures_are_there_to_be_seen(page, report):
     sizes = {
         kind: [place.bounding_box() for place in page.locator(kind).all()]
         for kind in ("table", "svg", "figure img")
     }
-    assert {kind: len(found) for kind, found in sizes.items()} == {
-        "table": NUM_TABLES,
-        "svg": NUM_FIGURES,
-        "figure img": NUM_CASES,
-    }
+    assert tuple(len(found) for found in sizes.values()) == report[2]
     for found in sizes.values():
         assert all(box is not None and min(box["width"], box["height"]) > 40 for box in found)
     assert page.locator("figure img").evaluate_all(NOT_DRAWN) == []

@@ -4,6 +4,8 @@ import math
 import pytest
 
 from evaluation import BootstrapOptions, summarise, summarise_each
+from evaluation.measured_rows import measured_rows
+from evaluation.summary import subject_means
 from tests.support.evaluation_records import make_record
 
 
@@ -94,6 +96,63 @@ def test_false_positives_are_a_share_of_the_empty_rows():
     assert overall.metrics["dice"].num_rows == 2
 
 
+def test_false_positives_are_counted_by_empty_image_and_not_by_category():
+    empty = {"reference_pixels": 0, "is_detected": False, "dice": math.nan, "object_index": -1}
+    rows = [
+        make_record(key="full", category="cyst", object_index=-1),
+        make_record(key="full", category="nodule", predicted_pixels=9, **empty),
+        *(
+            make_record(key=key, category=category, predicted_pixels=found, **empty)
+            for key, category, found in [
+                ("a", "cyst", 7),
+                ("a", "nodule", 8),
+                ("b", "cyst", 0),
+                ("b", "nodule", 0),
+            ]
+        ),
+    ]
+    overall = summarise(rows).overall
+    assert overall.mean("false_positives_per_image") == 1.0  # 2 on image a, 0 on image b
+    assert overall.metrics["false_positives_per_image"].num_rows == 2
+    assert overall.mean("false_positive_rate") == 3 / 5
+    nodules = summarise(rows).by_category["nodule"]
+    assert nodules.mean("false_positives_per_image") == 0.5
+
+
+def test_area_errors_keep_or_drop_their_sign_and_know_the_spacing():
+    rows = [
+        make_record(key="a", predicted_pixels=150, spacing_row_millimetres=0.5,
+                    spacing_column_millimetres=0.2),
+        make_record(key="b", predicted_pixels=80),
+        make_record(key="c", reference_pixels=0, dice=0.0),
+    ]  # fmt: skip
+    overall = summarise(rows).overall
+    assert overall.mean("area_error") == pytest.approx((0.5 + 0.2) / 2)
+    assert overall.mean("area_bias") == pytest.approx((0.5 - 0.2) / 2)
+    assert overall.mean("area_error_square_millimetres") == pytest.approx(50 * 0.1)
+    assert overall.metrics["area_error_square_millimetres"].num_rows == 1
+
+
+def test_tiers_are_never_averaged():
+    rows = [make_record(key=tier, tier=tier) for tier in ("seen", "held_out_sources")]
+    with pytest.raises(ValueError, match="in one tier"):
+        summarise(rows)
+    assert [one.tier for one in summarise_each(rows)] == ["held_out_sources", "seen"]
+
+
+def test_subjects_have_means_of_their_own():
+    (group,) = measured_rows(records())
+    means, counts = subject_means(group)["dice"]
+    assert counts.tolist() == [2] * 6
+    assert means[0] == pytest.approx((0 + 1) / 24)
+    assert str(group.subject.names[0]) == "first/subject-0"
+
+
+def test_an_object_that_comes_twice_is_refused():
+    with pytest.raises(ValueError, match="An object has two rows of a_model"):
+        summarise([make_record(), make_record()])
+
+
 def test_what_no_row_could_measure_is_absent():
     overall = summarise([make_record()]).overall
     assert "hd95_millimetres" not in overall.metrics
@@ -115,7 +174,7 @@ def test_json_has_null_for_what_is_not_a_number():
     content = json.loads(json.dumps(summary.to_json(), allow_nan=False))
     assert content["overall"]["metrics"]["dice"]["lower"] is None
     assert content["overall"]["metrics"]["dice"]["mean"] == 0.9
-    assert content["format_version"] == 1
+    assert content["format_version"] == 2
 
 
 def test_a_summary_is_about_one_model_and_protocol():

@@ -17,6 +17,7 @@ from tests.support.nano_run import (
     build_nano_corpora,
     end_group,
     launcher_environment,
+    run_launcher,
 )
 
 OPTIONS = ",".join(
@@ -62,14 +63,45 @@ def test_models_are_trained_alike_and_put_into_one_table(
     validation = f"validation={corpora / 'validation'}"
     assert command(corpora, tmp_path, THREE, "max_steps=2", validation, "reference=unet_tiny") == 0
     content = json.loads((tmp_path / "comparison.json").read_text())
-    assert list(content["models"]) == ["samus_tiny", "autosamus_tiny", "unet_tiny"]
-    protocols = [one["summary"]["protocol"] for one in content["models"].values()]
+    names = [one["name"] for one in content["models"]]
+    assert names == ["samus_tiny", "autosamus_tiny", "unet_tiny"]
+    protocols = [one["summary"]["protocol"] for one in content["models"]]
     assert protocols == ["published_click", "automatic", "automatic"]
-    assert {one["facts"]["steps"] for one in content["models"].values()} == {"2"}
-    assert set(content["models"]["samus_tiny"]["differences"]) == {"autosamus_tiny", "unet_tiny"}
+    assert {one["facts"]["steps"] for one in content["models"]} == {"2"}
+    assert {one["summary"]["tier"] for one in content["models"]} == {"held_out_subjects"}
+    pairs = {(pair["first"], pair["second"]) for pair in content["pairs"]}
+    assert pairs == {
+        ("samus_tiny", "autosamus_tiny"),
+        ("samus_tiny", "unet_tiny"),
+        ("autosamus_tiny", "unet_tiny"),
+    }
     table = (tmp_path / "comparison.md").read_text()
     assert "Dice minus unet_tiny" in table
     assert "samus_tiny" in capsys.readouterr().out
+
+
+@pytest.mark.distributed
+def test_two_ranks_train_what_one_process_compares(corpora: Path, tmp_path: Path) -> None:
+    options = f"options=[{OPTIONS},data.micro_batch_size=1]"
+    words = ("models=[samus_tiny,autosamus_tiny]", "max_steps=2", options)
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    code, said = run_launcher(
+        words_for(corpora, shared, *words),
+        num_processes=2,
+        launcher=REPOSITORY / "launchers" / "compare_models.py",
+    )
+    assert code == 0, said
+    assert said.count("table    ") == 1
+    assert command(corpora, alone, *words) == 0
+    found, expected = (
+        json.loads((folder / "comparison.json").read_text())["models"] for folder in (shared, alone)
+    )
+    assert list(found) == ["samus_tiny", "autosamus_tiny"]
+    for model, one in found.items():
+        (mine, theirs) = (each["summary"]["overall"] for each in (one, expected[model]))
+        assert mine["num_rows"] == theirs["num_rows"]
+        dice, other = mine["metrics"]["dice"]["mean"], theirs["metrics"]["dice"]["mean"]
+        assert dice == pytest.approx(other, abs=0.02)
 
 
 @pytest.mark.slow
@@ -82,10 +114,8 @@ def test_the_same_command_repeats_nothing_and_a_further_model_joins(
     before = [(path.stat().st_mtime_ns, path.read_bytes()) for path in (report, metrics)]
     assert command(corpora, tmp_path, "models=[unet_tiny,samus_tiny]", "max_steps=1") == 0
     assert [(path.stat().st_mtime_ns, path.read_bytes()) for path in (report, metrics)] == before
-    assert list(json.loads((tmp_path / "comparison.json").read_text())["models"]) == [
-        "unet_tiny",
-        "samus_tiny",
-    ]
+    models = json.loads((tmp_path / "comparison.json").read_text())["models"]
+    assert [one["name"] for one in models] == ["unet_tiny", "samus_tiny"]
 
 
 @pytest.mark.slow
@@ -104,7 +134,7 @@ def test_a_time_budget_becomes_steps_once(corpora: Path, tmp_path: Path) -> None
     assert command(corpora, tmp_path, *words) == 0
     steps = json.loads((tmp_path / "steps.json").read_text())
     content = json.loads((tmp_path / "comparison.json").read_text())
-    assert content["models"]["unet_tiny"]["facts"]["steps"] == str(steps["unet_tiny"])
+    assert content["models"][0]["facts"]["steps"] == str(steps["unet_tiny"])
     assert not (tmp_path / "timed" / "unet_tiny").exists()
     assert command(corpora, tmp_path, *words) == 0
     assert json.loads((tmp_path / "steps.json").read_text()) == steps
@@ -140,9 +170,7 @@ def test_an_interrupted_comparison_goes_on_to_the_same_end(corpora: Path, tmp_pa
     first, second = (
         json.loads((folder / "comparison.json").read_text())["models"] for folder in (whole, broken)
     )
-    assert {name: one["summary"] for name, one in first.items()} == {
-        name: one["summary"] for name, one in second.items()
-    }
+    assert [one["summary"] for one in first] == [one["summary"] for one in second]
 
 
 @pytest.mark.parametrize(

@@ -1,35 +1,21 @@
 import json
-import math
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import save_file
 
-from evaluation import EvaluateConfig, read_records
+from evaluation import PROTOCOLS, EvaluateConfig, read_records
+from evaluation.published_figures import PUBLISHED
 from evaluation.run_tracking import log_summaries
 from evaluation.summary import summarise
 from launchers.command_line import run_command
-from launchers.evaluate_checkpoint import evaluate
-from model import architecture_to_dict, build_segmenter, tensors_to_store, write_complete_marker
+from launchers.evaluate_checkpoint import PRESETS, evaluate
 from tests.support.disk_corpus import DISK, RING, disk_sample, write_disk_corpus
 from tests.support.evaluation_records import make_record
+from tests.support.small_checkpoint import write_checkpoint
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
-
-
-def write_checkpoint(folder, preset="samus_tiny", *, is_broken=False, **overrides):
-    torch.manual_seed(0)
-    segmenter = build_segmenter(preset, **overrides)
-    if is_broken:
-        next(segmenter.parameters()).detach().fill_(math.nan)
-    folder.mkdir(parents=True)
-    (folder / "architecture.json").write_text(json.dumps(architecture_to_dict(segmenter)))
-    save_file(tensors_to_store(segmenter), folder / "weights.safetensors")
-    write_complete_marker(folder)
-    return folder
 
 
 @pytest.fixture
@@ -46,16 +32,18 @@ def corpus(tmp_path):
 
 
 def command(*words):
-    return run_command(EvaluateConfig, evaluate, arguments=[str(word) for word in words])
+    arguments = [str(word) for word in words]
+    return run_command(EvaluateConfig, evaluate, presets=PRESETS, arguments=arguments)
 
 
 def test_a_run_is_evaluated_into_its_own_report(run, corpus, capsys):
     words = ["intervals.num_resamples=50", "num_gallery_cases=1", "protocols=[box,centre_point]"]
     assert command(f"checkpoint={run}", f"data={corpus}", *words) == 0
     records = read_records(run / "report" / "records.parquet")
-    assert [(row.model, row.protocol) for row in records] == [("a_run", "box")] * 3 + [
-        ("a_run", "centre_point")
-    ] * 3
+    assert [(row.model, row.protocol, row.tier) for row in records] == [
+        *[("a_run", "box", "unknown")] * 3,
+        *[("a_run", "centre_point", "unknown")] * 3,
+    ]
     summaries = json.loads((run / "report" / "summary.json").read_text())["summaries"]
     assert [summary["protocol"] for summary in summaries] == ["box", "centre_point"]
     assert summaries[0]["bootstrap"]["num_resamples"] == 50
@@ -93,6 +81,57 @@ def test_several_corpora_are_evaluated_together(run, corpus, tmp_path):
     assert len({row.corpus_hash for row in records}) == 2
 
 
+def test_a_run_that_remembers_its_training_has_tiers(run, corpus, tmp_path):
+    train = write_disk_corpus(
+        tmp_path / "train", samples=[disk_sample("0", source="others")], split="train"
+    )
+    facts = {
+        "is_trained_on": True,
+        "content_hash": train.manifest.content_hash,
+        "sources": ["others"],
+    }
+    (run / "environment.json").write_text(json.dumps({"corpora": {train.url: facts}}))
+    assert command(f"checkpoint={run}", f"data={corpus}", "num_gallery_cases=0") == 0
+    tiers = {row.key: row.tier for row in read_records(run / "report" / "records.parquet")}
+    # The training corpus holds the pixels of the first image under another name.
+    assert tiers == {"disks__0": "seen", "disks__1": "held_out_sources"}
+    summaries = json.loads((run / "report" / "summary.json").read_text())["summaries"]
+    assert [summary["tier"] for summary in summaries] == ["seen", "held_out_sources"]
+
+
+@pytest.mark.slow
+def test_the_robustness_matrix_is_one_command(tmp_path, run, corpus):
+    detector = write_checkpoint(tmp_path / "u", preset="unet_tiny", categories=(DISK, RING))
+    words = ["protocols=[robustness]", f"detector={detector}", "num_gallery_cases=0"]
+    assert command(f"checkpoint={run}", f"data={corpus}", "label_maps=true", *words) == 0
+    records = read_records(run / "report" / "records.parquet")
+    protocols = {row.protocol for row in records if not row.protocol.endswith("_label_map")}
+    assert protocols == {
+        *(set(PROTOCOLS)),
+        *(f"k_clicks_{count}" for count in range(1, 11)),
+        "detector_box",
+    }
+    assert {f"{name}_label_map" for name in protocols} < {row.protocol for row in records}
+    page = (run / "report" / "report.html").read_text()
+    assert "How much depends on the prompt" in page
+
+
+@pytest.mark.parametrize("preset", sorted(path.stem for path in PRESETS.glob("*.yaml")))
+def test_published_protocols_are_presets_that_want_their_data(preset, run, corpus, capsys):
+    assert preset in PUBLISHED
+    words = [f"preset={preset}", f"checkpoint={run}"]
+    assert command(*words) == 2
+    assert "corpora/" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_published_protocol_runs_where_the_data_is(run, corpus):
+    words = ["preset=samus_generalisation", f"checkpoint={run}", "num_gallery_cases=0"]
+    assert command(*words, f"data={corpus}") == 0
+    page = (run / "report" / "report.html").read_text()
+    assert "Beside published figures" in page
+    assert "published=samus_generalisation" in page
+
+
 def test_a_checkpoint_that_answers_with_nan_is_named_with_the_image(tmp_path, corpus, capsys):
     checkpoint = write_checkpoint(tmp_path / "broken", is_broken=True)
     output = tmp_path / "out"
@@ -119,6 +158,8 @@ def test_an_automatic_model_is_evaluated_by_category(tmp_path, corpus):
         (["checkpoint=nowhere"], "nowhere: no such folder"),
         (["protocols=[guess]"], "no protocol 'guess'"),
         (["protocols=[automatic]"], "does not fit a_run"),
+        (["protocols=[detector_box]"], "Name one with detector=RUN"),
+        (["published=guess"], "published=guess: there are no such figures"),
         (["categories=[valve]"], "no object to evaluate"),
         (["data=nowhere"], "nowhere"),
         (["data=[]"], "expected the URL of a corpus"),

@@ -52,11 +52,20 @@ class DicomHeader:
     num_frames: int
     """0 for a file without an image."""
 
+    size: tuple[int, int]
+    """Rows and columns."""
+
     regions: tuple[Region, ...]
     """Those that show a two-dimensional image: no traces over time, no spectra."""
 
     spacing_millimetres: tuple[float, float] | None
     """Of the whole image, where the file has one."""
+
+    @property
+    def regions_fit(self) -> bool:
+        """Whether all regions lie in the image; after it was resized they do not."""
+        rows, columns = self.size
+        return all(one.bottom <= rows + 1 and one.right <= columns + 1 for one in self.regions)
 
 
 def is_dicom(file: RawFile) -> bool:
@@ -85,6 +94,7 @@ def read_dicom_header(file: RawFile) -> DicomHeader:
             modality=str(fields.get("Modality", "")),
             is_segmentation=str(fields.get("SOPClassUID", "")) == _SEGMENTATION,
             num_frames=int(fields.get("NumberOfFrames") or 1) if has_image else 0,
+            size=(int(fields.get("Rows") or 0), int(fields.get("Columns") or 0)),
             regions=tuple(
                 _region(item)
                 for item in fields.get("SequenceOfUltrasoundRegions") or ()

@@ -3,9 +3,7 @@
 Nothing of a header but pixel spacing enters a shard: patient, series and instance are hashed.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import numpy as np
@@ -17,46 +15,25 @@ from shards.own_data_config import DicomConfig
 from shards.reading import (
     PICTURE_SUFFIXES,
     DicomHeader,
-    PathPattern,
     RawFile,
     RawTree,
     Region,
-    SegmentFrame,
     is_dicom,
     local_path,
     read_dicom_frame,
     read_dicom_header,
     read_segment,
-    read_segmentation,
 )
 
 from .annotated_image import AnnotatedImage, check_sizes
-from .folder import named_mask, read_masks
+from .dicom_masks import FrameMasks, masks_of_pictures, masks_of_segmentations
+from .folder import read_masks
 from .own_data import Classes, OwnData, plan_own_data
-from .own_pairs import pair_by_pattern
 from .published_source import FoundImage
 from .source_plan import SourcePlan
 
 ULTRASOUND = frozenset({"US", "IVUS"})
 """Modalities; files of others are counted and left out."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrameMasks:
-    """What outlines one frame: pictures with their class, or frames of segmentations."""
-
-    pictures: tuple[tuple[str | None, RawFile], ...] = ()
-    segments: tuple[SegmentFrame, ...] = ()
-
-    @property
-    def files(self) -> tuple[RawFile, ...]:
-        """Return the files that the masks are read from, each once."""
-        files = [file for _, file in self.pictures] + [one.file for one in self.segments]
-        return tuple(dict.fromkeys(files))
-
-
-Outlined = dict[str, dict[int, FrameMasks]]
-"""SOP Instance UID -> frame, from 0 -> what outlines it."""
 
 
 def plan_dicom(config: BuildConfig, report: BuildReport) -> SourcePlan:
@@ -83,9 +60,9 @@ def find_dicom(
     """Read every header, find what outlines which frame, and take the frames to take."""
     images, segmentations = _headers(tree, report=report)
     if options.masks:
-        outlined = _by_pictures(images, tree=tree, options=options, data=data, report=report)
+        outlined = masks_of_pictures(images, tree=tree, options=options, data=data, report=report)
     else:
-        outlined = _by_segmentations(segmentations, images=images, data=data, report=report)
+        outlined = masks_of_segmentations(segmentations, images=images, data=data, report=report)
     for header in images.values():
         masks = outlined.get(header.instance, {})
         try:
@@ -184,99 +161,6 @@ def _headers(
     return images, segmentations
 
 
-def _by_pictures(
-    images: Mapping[str, DicomHeader],
-    *,
-    tree: RawTree,
-    options: DicomConfig,
-    data: OwnData,
-    report: BuildReport,
-) -> Outlined:
-    pattern = PathPattern(options.masks, option="dicom.masks")
-    header_of = {header.file: header for header in images.values()}
-    pairs = pair_by_pattern(
-        [*header_of, *tree.select(PICTURE_SUFFIXES)],
-        images=PathPattern(options.images, option="dicom.images"),
-        masks=pattern,
-        tree=tree,
-        without_mask="keep",
-        report=report,
-    )
-    outlined: Outlined = {}
-    for pair in pairs:
-        header = header_of.get(pair.image)
-        if header is None:
-            report.note("pictures that fit dicom.images and are no DICOM files, left out")
-            continue
-        of_frame: dict[int, list[tuple[str | None, RawFile]]] = defaultdict(list)
-        for mask in pair.masks:
-            try:
-                frame = _frame_of(mask, pattern=pattern, header=header, tree=tree)
-                of_frame[frame].append(named_mask(mask, pattern=pattern, tree=tree, data=data))
-            except InputError as problem:
-                report.add(problem)
-        outlined[header.instance] = {
-            frame: FrameMasks(pictures=tuple(found)) for frame, found in of_frame.items()
-        }
-    return outlined
-
-
-def _frame_of(mask: RawFile, *, pattern: PathPattern, header: DicomHeader, tree: RawTree) -> int:
-    words = pattern.match(mask, tree=tree) or {}
-    frame = int(words.get("frame", 0))
-    if frame >= header.num_frames or ("frame" not in words and header.num_frames > 1):
-        raise InputError(
-            "mask of no frame",
-            f"{mask}: {header.file} has the frames 0 to {header.num_frames - 1}, and the mask's "
-            f"path says {words.get('frame', 'none')}. Count frames from 0, with {{frame}} in "
-            "dicom.masks.",
-        )
-    return frame
-
-
-def _by_segmentations(
-    segmentations: Iterable[DicomHeader],
-    *,
-    images: Mapping[str, DicomHeader],
-    data: OwnData,
-    report: BuildReport,
-) -> Outlined:
-    found: dict[str, dict[int, list[SegmentFrame]]] = defaultdict(lambda: defaultdict(list))
-    for segmentation in segmentations:
-        try:
-            for segment in read_segmentation(segmentation.file):
-                data.classes.check(segment.label, where=str(segment.file))
-                for frame in _frames_of(segment, image=images.get(segment.instance)):
-                    found[segment.instance][frame].append(segment)
-        except InputError as problem:
-            report.add(problem)
-        except ValueError as error:
-            report.add(InputError("unreadable or unsupported file", str(error)))
-    return {
-        instance: {frame: FrameMasks(segments=tuple(some)) for frame, some in frames.items()}
-        for instance, frames in found.items()
-    }
-
-
-def _frames_of(segment: SegmentFrame, *, image: DicomHeader | None) -> tuple[int, ...]:
-    if image is None:
-        raise InputError(
-            "file missing",
-            f"{segment.file}: outlines the image {segment.instance}, which does not lie below "
-            "root. Add it, or remove the segmentation.",
-        )
-    frames = segment.image_frames
-    if frames is None and image.num_frames == 1:
-        frames = (0,)
-    if frames is None or max(frames) >= image.num_frames:
-        raise InputError(
-            "mask of no frame",
-            f"{segment.file}: its frame {segment.frame + 1} outlines no frame of {image.file}, "
-            f"which has {image.num_frames}. Export it with ReferencedFrameNumber.",
-        )
-    return frames
-
-
 def _frames_to_take(
     header: DicomHeader,
     *,
@@ -305,21 +189,27 @@ def _frames_to_take(
 def _regions(header: DicomHeader, *, options: DicomConfig) -> tuple[Region, ...]:
     if options.outside == "keep":
         return ()
-    if header.regions:
+    if header.regions and header.regions_fit:
         return header.regions
     if options.region:
         left, top, right, bottom = options.region
         return (Region(top=top, left=left, bottom=bottom + 1, right=right + 1),)
+    found = "has no SequenceOfUltrasoundRegions with a two-dimensional image"
+    if header.regions:
+        found = "is smaller than its SequenceOfUltrasoundRegions says, so it was resized or cut"
     raise InputError(
         "image whose regions are not told",
-        f"{header.file}: has no SequenceOfUltrasoundRegions with a two-dimensional image, so text "
-        "that is burned in cannot be told from it. Give the image's place with "
-        "dicom.region=[x0,y0,x1,y1]; or, if you have looked and there is none, dicom.outside=keep.",
+        f"{header.file}: {found}; text that is burned in cannot be told from the image. Give its "
+        "place with dicom.region=[x0,y0,x1,y1]; or, if you have looked and there is no text, "
+        "dicom.outside=keep.",
     )
 
 
 def _spacing(header: DicomHeader, *, report: BuildReport) -> tuple[float, float] | None:
     """Return the spacing that all regions agree on; where they do not, it is not guessed."""
+    if not header.regions_fit:
+        report.note("DICOM images that were resized or cut, whose spacing is left open")
+        return None
     stated = {region.spacing_millimetres for region in header.regions} - {None}
     if len(stated) > 1:
         report.note("DICOM images whose regions differ in spacing, which is left open")

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -5,8 +6,11 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
+from pydicom.pixels import pixel_array
 
 from shards import BuildConfig, DicomConfig, build_corpora, open_corpus
+from shards.build_report import BuildReport
+from shards.sources.dicom import plan_dicom
 from tests.support.dicom_files import (
     BIRTH_DATE,
     PATIENT_ID,
@@ -196,6 +200,28 @@ def test_an_image_without_regions_is_refused_until_its_place_is_given(tmp_path, 
     sample = next(iter(read(tmp_path / "raw", salt, region=[10, 8, 53, 35]).samples.values()))
     assert np.array_equal(sample.image, frame(0)[TISSUE])
     assert sample.origin.spacing_millimetres == (0.3, 0.1)
+
+
+def test_regions_of_an_image_that_was_resized_are_not_believed(tmp_path, salt):
+    save_case(tmp_path / "raw", regions=[region(20, 16, 107, 71)])
+    assert "it was resized or cut" in read(tmp_path / "raw", salt).problems
+    found = read(tmp_path / "raw", salt, region=[10, 8, 53, 35])
+    sample = next(iter(found.samples.values()))
+    assert np.array_equal(sample.image, frame(0)[TISSUE])
+    assert sample.origin.spacing_millimetres is None
+    assert any("spacing is left open" in note for note in found.report.notes)
+
+
+def test_a_real_clip_of_a_machine_is_decoded_as_pydicom_does(tmp_path, salt):
+    path = str(get_testdata_file("examples_ybr_color.dcm", download=False))
+    (tmp_path / "raw").mkdir()
+    shutil.copy(path, tmp_path / "raw/clip")
+    assert "it was resized or cut" in read(tmp_path / "raw", salt, without_mask="keep").problems
+    planned = plan_dicom(
+        config(tmp_path / "raw", salt, without_mask="keep", outside="keep"), BuildReport()
+    ).samples
+    assert len(planned) == 30
+    assert np.array_equal(planned[7].read().image, pixel_array(path, index=7))
 
 
 def test_a_mask_that_reaches_out_of_the_region_is_cut_and_counted(tmp_path, salt):

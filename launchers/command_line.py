@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.options import describe_options, load_config
-from pipeline.refusal import OtherRankError
+from pipeline.refusal import LOST_RANK, LostRankError, OtherRankError
 
 Schema = TypeVar("Schema")
 
@@ -60,6 +60,9 @@ def run_command(
         return INTERRUPTED
     except OtherRankError:
         return USER_ERROR  # rank 0 has said why
+    except LostRankError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return LOST_RANK
     except (ValueError, OSError, RuntimeError) as error:
         if show_traceback:
             _logger.exception("The command failed:")

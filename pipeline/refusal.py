@@ -9,3 +9,11 @@ def refuse_unless(holds: bool, name: str, value: object, expected: str) -> None:
 
 class OtherRankError(RuntimeError):
     """Rank 0 could not do its part; it says why, the other ranks only stop."""
+
+
+class LostRankError(RuntimeError):
+    """Another rank died or hangs. Nothing is wrong with this one: the run can be started again."""
+
+
+LOST_RANK = 75
+"""Exit code of a process that lost another rank: `EX_TEMPFAIL`, try again."""

@@ -1,0 +1,130 @@
+"""A rank that dies, hangs, or loses its launcher: all ranks end, in time and with a name."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipeline.rank_progress import Phase, SignOfLife, describe_ranks, read_signs
+from pipeline.refusal import LOST_RANK
+from tests.support.nano_run import REPOSITORY, end_group, launcher_environment, nano_words
+
+SCRIPT = REPOSITORY / "tests" / "support" / "stuck_rank.py"
+
+TIMEOUT_SECONDS = 8
+
+
+def sign(rank: int, *, phase: Phase, count: int) -> SignOfLife:
+    return SignOfLife(
+        rank=rank, host=f"n{rank}", process=100 + rank, step=7, phase=phase, count=count, time=0.0
+    )
+
+
+def write_signs(run: Path, signs: list[SignOfLife]) -> None:
+    (run / "ranks").mkdir()
+    for one in signs:
+        path = run / "ranks" / f"{one.rank:05d}.json"
+        path.write_text(json.dumps(vars(one)))
+
+
+def test_the_rank_that_began_less_than_the_others_is_named(tmp_path: Path) -> None:
+    signs = [sign(rank, phase="backward", count=31) for rank in (0, 1, 3)]
+    write_signs(tmp_path, [*signs, sign(2, phase="forward", count=30)])
+    said = describe_ranks(tmp_path, num_ranks=4)
+    assert said.startswith("Behind the others is rank 2 (n2, process 102): forward after step 7")
+    assert "Ahead is rank 0 (n0, process 100): backward after step 7" in said
+
+
+def test_many_ranks_that_are_behind_are_counted(tmp_path: Path) -> None:
+    signs = [sign(rank, phase="data", count=5) for rank in range(1, 9)]
+    write_signs(tmp_path, [sign(0, phase="forward", count=6), *signs])
+    said = describe_ranks(tmp_path, num_ranks=9)
+    assert "rank 4 (n4, process 104)" in said
+    assert "rank 5" not in said
+    assert "and 4 more" in said
+
+
+def test_a_half_written_file_and_one_of_a_larger_world_are_left_out(tmp_path: Path) -> None:
+    write_signs(tmp_path, [sign(rank, phase="data", count=5) for rank in (0, 2)])
+    (tmp_path / "ranks" / "00001.json").write_text('{"rank": 1, "ho')
+    assert [one.rank for one in read_signs(tmp_path, num_ranks=2)] == [0]
+    assert describe_ranks(tmp_path, num_ranks=2).startswith("All ranks were last seen alike")
+    assert describe_ranks(tmp_path / "elsewhere", num_ranks=2) == ""
+
+
+def start_stuck_ranks(how: str, *, corpora: Path, root: Path) -> subprocess.Popen[str]:
+    words = nano_words(
+        corpora,
+        root=root,
+        words=("data.micro_batch_size=2", f"run.collective_timeout_seconds={TIMEOUT_SECONDS}"),
+    )
+    launcher = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv_backend=c10d"]
+    return subprocess.Popen(
+        [sys.executable, *launcher, "--rdzv_endpoint=localhost:0", str(SCRIPT), how, *words],
+        env=launcher_environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize(
+    ("how", "seconds"), [("dies", 30), ("hangs", TIMEOUT_SECONDS + 30)], ids=["dies", "hangs"]
+)
+def test_a_rank_that_stops_ends_all_and_is_named_by_rank_0(
+    nano_corpora: Path, tmp_path: Path, how: str, seconds: float
+) -> None:
+    process = start_stuck_ranks(how, corpora=nano_corpora, root=tmp_path)
+    try:
+        wait_for_phase(tmp_path / "nano", rank=1, phase="forward", process=process)
+        began = time.monotonic()
+        output, _ = process.communicate(timeout=120)
+        assert time.monotonic() - began < seconds, output
+    finally:
+        end_group(process)
+    said = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert len(said) == 1, output
+    assert "Another rank died or hangs" in said[0]
+    assert "Behind the others is rank 1" in said[0]
+    assert "forward after step 2" in said[0]
+    assert f"exitcode  : {LOST_RANK}" in output or "exitcode  : -9" in output
+    status = json.loads((tmp_path / "nano" / "status.json").read_text())
+    assert status["state"] == "failed"
+    assert "Behind the others is rank 1" in status["message"]
+    assert (tmp_path / "nano" / "checkpoints" / "step-00000002" / "COMPLETE").is_file()
+
+
+@pytest.mark.distributed
+def test_ranks_that_hang_do_not_outlive_a_killed_launcher(
+    nano_corpora: Path, tmp_path: Path
+) -> None:
+    process = start_stuck_ranks("hangs", corpora=nano_corpora, root=tmp_path)
+    try:
+        wait_for_phase(tmp_path / "nano", rank=1, phase="forward", process=process)
+        ranks = [psutil.Process(one.process) for one in read_signs(tmp_path / "nano", num_ranks=2)]
+        assert len(ranks) == 2
+        os.kill(process.pid, signal.SIGKILL)
+        _, alive = psutil.wait_procs(ranks, timeout=2 * TIMEOUT_SECONDS + 15)
+        assert alive == []
+    finally:
+        end_group(process)
+
+
+def wait_for_phase(run: Path, *, rank: int, phase: str, process: subprocess.Popen[str]) -> None:
+    """Return as soon as a rank is seen in its third step."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        seen = [one for one in read_signs(run, num_ranks=2) if one.rank == rank]
+        if seen and (seen[0].step, seen[0].phase) == (2, phase):
+            return
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    raise AssertionError(f"Rank {rank} did not come to its third step.")

@@ -80,9 +80,9 @@ def read_listed(file: RawFile, *, image: CocoImage, classes: Classes) -> Annotat
         )
         for one in image.annotations
     ]
-    num_crowds = sum(one.is_crowd for one in image.annotations)
-    notes = ("crowd annotations, taken as objects",) * num_crowds
-    return AnnotatedImage(image=picture, masks=tuple(masks), notes=notes)
+    notes = ["crowd annotations, taken as objects" for one in image.annotations if one.is_crowd]
+    notes += ["annotations that cover no pixel" for _, mask in masks if not mask.any()]
+    return AnnotatedImage(image=picture, masks=tuple(masks), notes=tuple(notes))
 
 
 def _declares_all(images: list[CocoImage], *, classes: Classes, report: BuildReport) -> bool:

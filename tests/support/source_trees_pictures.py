@@ -89,7 +89,7 @@ def write_fast_u_net(root: Path, first: Size) -> dict[str, Expected]:
 
 def write_gist514_db(root: Path, first: Size) -> dict[str, Expected]:
     folder = root / "usd514_jpeg_roi"
-    corners = [5.5, 3.5, 16.5, 3.5, 16.5, 9.5, 5.5, 9.5]
+    corners = [5.0, 3.0, 17.0, 3.0, 17.0, 10.0, 5.0, 10.0]
     flat = block(1).T.reshape(-1).tolist()
     counts = [len(list(run)) for _, run in itertools.groupby(flat)]
     annotations = {

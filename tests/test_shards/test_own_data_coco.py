@@ -10,7 +10,7 @@ from tests.support.own_data import SIZE, noise, save, square
 from tests.support.source_reading import Read, area, read_config
 
 ROWS, COLUMNS = SIZE
-SQUARE = [[4.5, 5.5, 9.5, 5.5, 9.5, 10.5, 4.5, 10.5]]
+SQUARE = [[4, 5, 10, 5, 10, 11, 4, 11]]
 
 
 def write(root: Path, *, name: str = "annotations.json", **changes) -> None:
@@ -118,7 +118,7 @@ def test_what_is_wrong_in_an_annotation_file_is_told_with_the_file(tmp_path, cha
     ("segmentation", "expected"),
     [
         ([], "`segmentation` is '[]'"),
-        ([[1, 2, 3, 4]], "a polygon of 2 points encloses nothing"),
+        ([[1, 2, 3, 4]], "of three corners or more in the picture"),
         ({"size": [ROWS, COLUMNS], "counts": [5, 5]}, "run lengths do not add up"),
         ({"size": [COLUMNS, ROWS], "counts": [ROWS * COLUMNS]}, "the mask is 32 x 24 pixels"),
     ],
@@ -129,6 +129,15 @@ def test_an_annotation_that_gives_no_mask_is_told_with_its_number(tmp_path, segm
     problems = read(tmp_path, without_mask="drop").problems
     assert expected in problems
     assert "annotations.json, annotation 77" in problems
+
+
+def test_an_annotation_that_covers_no_pixel_is_counted(tmp_path):
+    speck = [[4.1, 5.1, 4.2, 5.1, 4.2, 5.2]]
+    annotation = {"id": 1, "image_id": 10, "category_id": 5, "segmentation": speck}
+    write(tmp_path, annotations=[annotation])
+    found = read(tmp_path, without_mask="drop")
+    assert found.samples["images-p1-a"].objects == ()
+    assert found.report.notes["annotations that cover no pixel"] == 1
 
 
 def test_a_picture_that_was_resized_after_annotation_is_refused(tmp_path):

@@ -4,12 +4,10 @@ import io
 import json
 import pickle
 from pathlib import Path, PurePosixPath
-from typing import Any, cast
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from pycocotools import mask as coco_mask
 
 from shards.build_report import BuildReport
 from shards.config import BuildConfig
@@ -173,12 +171,12 @@ def test_run_lengths_as_numbers_and_as_text_give_the_mask(mask):
 
 
 def test_coco_polygons_cover_the_pixels_between_their_corners():
-    flat = [4.0, 2.0, 16.0, 2.0, 16.0, 9.0, 4.0, 9.0]
-    found = coco_mask_of([flat], size=(24, 32), where="x")
-    packed = cast(Any, coco_mask).frPyObjects([flat], 24, 32)[0]["counts"].decode()
-    expected = RunLength(rows=24, columns=32, counts=packed).mask()
-    assert (found & expected).sum() == expected.sum()
-    assert found.sum() <= 1.3 * expected.sum()
+    square = [4.0, 2.0, 16.0, 2.0, 16.0, 9.0, 4.0, 9.0]
+    cut_off = [28.0, 20.0, 90.0, 20.0, 90.0, 70.0, 28.0, 70.0]
+    expected = np.zeros((24, 32), dtype=bool)
+    expected[2:9, 4:16] = expected[20:, 28:] = True
+    found = coco_mask_of([square, cut_off], size=(24, 32), where="x")
+    assert np.array_equal(found, expected)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +185,10 @@ def test_coco_polygons_cover_the_pixels_between_their_corners():
         None,
         [],
         [[1.0, 2.0, 3.0]],
+        [[1.0, 2.0, 3.0, 4.0]],
+        [[1.0, 2.0, 3.0, 4.0, "5", None]],
+        [[1.0, 2.0, 3.0, 4.0, 5.0, float("nan")]],
+        [[1.0, 2.0, 3.0, 4.0, 5.0, 1e9]],
         {"size": [24, 32]},
         {"size": [32, 24], "counts": [768]},
         {"size": [24, 32], "counts": [5, -5, 768]},

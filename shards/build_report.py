@@ -1,6 +1,7 @@
 """What went wrong and what was noticed during a build, collected so that one report tells all."""
 
 from collections import Counter, defaultdict
+from typing import Any
 
 MAX_SHOWN_PER_KIND = 10
 """Problems of one kind that the report spells out; the others are counted."""
@@ -37,6 +38,34 @@ class BuildReport:
     def refuses(self, *, max_skipped_samples: int) -> bool:
         """Say whether nothing may be built: an obstacle, or more problems than may be left out."""
         return self._has_obstacle or self.num_problems > max_skipped_samples
+
+    def check(self, *, max_skipped_samples: int) -> None:
+        """Raise `ValueError` with all problems where nothing may be built."""
+        if self.refuses(max_skipped_samples=max_skipped_samples):
+            raise ValueError(
+                f"the input has {self.num_problems} problems; max_skipped_samples="
+                f"{max_skipped_samples} leaves out at most so many broken samples, and lets "
+                f"neither a leak nor a list that cannot be used pass. Nothing was built.\n"
+                f"{self.describe_problems()}"
+            )
+
+    def include(self, other: "BuildReport") -> None:
+        """Add what another report holds on samples; leaks and hints arise in the first one."""
+        for kind, messages in other._problems.items():
+            self._problems[kind] += messages
+        self.notes.update(other.notes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return problems and notes on samples."""
+        return {"problems": dict(self._problems), "notes": dict(self.notes)}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "BuildReport":
+        """Rebuild a report on samples."""
+        report = cls()
+        report._problems.update(fields["problems"])
+        report.notes.update(fields["notes"])
+        return report
 
     def note(self, what: str, *, count: int = 1) -> None:
         """Count something that is worth knowing and harms nothing."""

@@ -126,6 +126,9 @@ class UltrasoundSample:
     encoded_image: EncodedImage | None = dataclasses.field(default=None, repr=False)
     """The source's own file, cleaned; a writer stores it as it is. None makes it encode a PNG."""
 
+    notes: tuple[str, ...] = ()
+    """What was noticed while it was read; a build counts it, a shard does not hold it."""
+
     @property
     def size(self) -> tuple[int, int]:
         """Rows and columns of the image."""

@@ -1,12 +1,11 @@
 """Samples to tar shards with their index files, and the manifest that makes them a corpus."""
 
-import contextlib
 import hashlib
+import itertools
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from types import TracebackType
-from typing import BinaryIO, Self
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from .image_file import decode_image
 from .manifest import Manifest, ManifestSource, ShardEntry, SourceDescription, write_manifest
 from .sample import KEY_PATTERN, MAX_KEY_LENGTH, UltrasoundSample, hash_pixels, key_word
 from .sample_members import pack_members
+from .sequences import digest_of_sequence, sequences_name
 from .shard_index import digest_bytes, pack_index
 from .shared_images import pack_digests, pixels_name
 from .storage import Storage
@@ -23,6 +23,38 @@ END_OF_TAR = bytes(1024)
 
 DEFAULT_SAMPLES_PER_SHARD = 1_000
 DEFAULT_SHARD_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleFacts:
+    """What the files beside the shards have to know of a sample."""
+
+    key: str
+    subject: str | None
+    """None where it is unknown."""
+
+    pixels_sha256: str
+    sequence_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PackedSample:
+    """A sample as its shard will hold it."""
+
+    facts: SampleFacts
+    source: str
+    num_objects: int
+    content: bytes
+    digest: np.ndarray
+    """Of the content, as the index holds it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenShard:
+    """A finished shard and its samples, in their order."""
+
+    entry: ShardEntry
+    samples: tuple[SampleFacts, ...]
 
 
 def write_corpus(
@@ -42,181 +74,172 @@ def write_corpus(
     Raises:
         ValueError: A sample breaks the contract, or its key came before.
     """
-    with CorpusWriter(
-        url,
-        split=split,
-        sources=sources,
-        max_samples_per_shard=max_samples_per_shard,
-        max_shard_bytes=max_shard_bytes,
-    ) as writer:
-        for sample in samples:
-            writer.write(sample)
-        return writer.finish()
+    storage = Storage(url)
+    shards: list[WrittenShard] = []
+    numbers: Counter[str] = Counter()
+    packed = _pack_all(samples, sources=sources)
+    for source, of_source in itertools.groupby(packed, key=lambda one: one.source):
+        while written := write_shards(
+            itertools.islice(of_source, max_samples_per_shard),
+            storage,
+            stem=shard_stem(source, number=numbers[source]),
+            max_bytes=max_shard_bytes,
+        ):
+            shards += written
+            numbers[source] += 1
+    write_digests(shards, storage=storage)
+    manifest = describe_corpus(shards, split=split, sources=sources)
+    write_manifest(manifest, url=url)
+    return manifest
 
 
-class CorpusWriter:
-    """Writes one corpus; use it in a `with` block and end with `finish`.
+def pack_sample(sample: UltrasoundSample, *, description: SourceDescription | None) -> PackedSample:
+    """Return a sample as its shard will hold it.
 
-    A block left early drops the open shard and writes no manifest.
+    Args:
+        sample: What a source read.
+        description: Of its source; None where there is none, which is refused.
+
+    Raises:
+        ValueError: The sample breaks the contract.
     """
+    _check_sample(sample, description=description)
+    origin, content = sample.origin, pack_members(sample)
+    return PackedSample(
+        facts=SampleFacts(
+            key=sample.key,
+            subject=origin.subject if origin.subject_is_known else None,
+            pixels_sha256=origin.pixels_sha256,
+            sequence_sha256=digest_of_sequence(origin, key=sample.key),
+        ),
+        source=origin.source,
+        num_objects=len(sample.objects),
+        content=content,
+        digest=digest_bytes(content),
+    )
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        split: str,
-        sources: Sequence[SourceDescription],
-        max_samples_per_shard: int = DEFAULT_SAMPLES_PER_SHARD,
-        max_shard_bytes: int = DEFAULT_SHARD_BYTES,
-    ) -> None:
-        """Prepare; nothing is written before the first sample."""
-        self._url = url
-        self._storage = Storage(url)
-        self._split = split
-        self._descriptions = {source.name: source for source in sources}
-        self._max_samples = max_samples_per_shard
-        self._max_bytes = max_shard_bytes
-        self._shard: _OpenShard | None = None
-        self._shards: list[ShardEntry] = []
-        self._keys: set[str] = set()
-        self._pixels: dict[str, list[str]] = defaultdict(list)
-        self._subjects: dict[str, set[str]] = defaultdict(set)
-        self._num_unknown_subjects: Counter[str] = Counter()
 
-    def __enter__(self) -> Self:
-        return self
+def shard_stem(source: str, *, number: int) -> str:
+    """Return the name of a shard without its extension."""
+    return f"{key_word(source)}-{number:05d}"
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._shard is not None:
-            shard, self._shard = self._shard, None
-            shard.abandon(error)
 
-    def write(self, sample: UltrasoundSample) -> None:
-        """Append one sample."""
-        source = sample.origin.source
-        _check_sample(sample, description=self._descriptions.get(source))
-        if sample.key in self._keys:
+def write_shards(
+    samples: Iterable[PackedSample], storage: Storage, *, stem: str, max_bytes: int
+) -> list[WrittenShard]:
+    """Write samples of one source as STEM.tar; what is too large for one goes on in STEM-1.tar.
+
+    Every file gets its name only when it is complete.
+    """
+    rest = iter(samples)
+    written: list[WrittenShard] = []
+    first = next(rest, None)
+    while first is not None:
+        name = f"{stem}-{len(written)}.tar" if written else f"{stem}.tar"
+        shard, first = _write_shard(first, rest, storage=storage, name=name, max_bytes=max_bytes)
+        written.append(shard)
+    return written
+
+
+def describe_corpus(
+    shards: Sequence[WrittenShard], *, split: str, sources: Sequence[SourceDescription]
+) -> Manifest:
+    """Return the manifest of finished shards; a source of which nothing was written stays out."""
+    descriptions = {source.name: source for source in sources}
+    of_source = _by_source(shards)
+    return Manifest(
+        split=split,
+        sources=tuple(
+            _count_source(descriptions[name], shards=of_source[name]) for name in of_source
+        ),
+        shards=tuple(shard.entry for shard in shards),
+    )
+
+
+def write_digests(shards: Sequence[WrittenShard], *, storage: Storage) -> None:
+    """Write the files that tell, per source, which pictures are the same and which are frames."""
+    for name, of_source in _by_source(shards).items():
+        samples = [one for shard in of_source for one in shard.samples]
+        pixels = pack_digests([one.pixels_sha256 for one in samples])
+        storage.write(pixels_name(name), content=pixels)
+        sequences = pack_digests([one.sequence_sha256 for one in samples])
+        storage.write(sequences_name(name), content=sequences)
+
+
+def _pack_all(
+    samples: Iterable[UltrasoundSample], *, sources: Sequence[SourceDescription]
+) -> Iterator[PackedSample]:
+    descriptions = {source.name: source for source in sources}
+    keys: set[str] = set()
+    for sample in samples:
+        packed = pack_sample(sample, description=descriptions.get(sample.origin.source))
+        if sample.key in keys:
             raise ValueError(f"{sample.key}: this key was written before. Keys must be unique.")
-        packed = pack_members(sample)
-        if self._shard is not None and not self._fits(source, num_bytes=len(packed)):
-            self._close_shard()
-        if self._shard is None:
-            number = sum(entry.source == source for entry in self._shards)
-            name = f"{key_word(source)}-{number:05d}.tar"
-            self._shard = _OpenShard(self._storage, name=name, source=source)
-        self._shard.append(packed, num_objects=len(sample.objects))
-        self._keys.add(sample.key)
-        self._pixels[source].append(sample.origin.pixels_sha256)
-        if sample.origin.subject_is_known:
-            self._subjects[source].add(sample.origin.subject)
-        else:
-            self._num_unknown_subjects[source] += 1
-
-    def finish(self) -> Manifest:
-        """Close the last shard, write the manifest and return it."""
-        if self._shard is not None:
-            self._close_shard()
-        names = list(dict.fromkeys(entry.source for entry in self._shards))
-        for name in names:
-            content = pack_digests(self._pixels[name])
-            self._storage.write(pixels_name(name), content=content)
-        manifest = Manifest(
-            split=self._split,
-            sources=tuple(self._count_source(name) for name in names),
-            shards=tuple(self._shards),
-        )
-        write_manifest(manifest, url=self._url)
-        return manifest
-
-    def _fits(self, source: str, *, num_bytes: int) -> bool:
-        shard = self._shard
-        return (
-            shard is not None
-            and shard.source == source
-            and shard.num_samples < self._max_samples
-            and shard.num_bytes + num_bytes <= self._max_bytes
-        )
-
-    def _close_shard(self) -> None:
-        assert self._shard is not None
-        shard, self._shard = self._shard, None
-        self._shards.append(shard.close())
-
-    def _count_source(self, name: str) -> ManifestSource:
-        description = self._descriptions[name]
-        entries = [entry for entry in self._shards if entry.source == name]
-        num_unknown = self._num_unknown_subjects[name]
-        return ManifestSource(
-            name=name,
-            version=description.version,
-            licence=description.licence,
-            citation=description.citation,
-            home_page=description.home_page,
-            categories=description.categories,
-            num_samples=sum(entry.num_samples for entry in entries),
-            num_objects=sum(entry.num_objects for entry in entries),
-            num_subjects=len(self._subjects[name]) + num_unknown,
-            num_unknown_subjects=num_unknown,
-        )
+        keys.add(sample.key)
+        yield packed
 
 
-class _OpenShard:
-    """A tar that grows, and the offsets of what is in it."""
-
-    def __init__(self, storage: Storage, *, name: str, source: str) -> None:
-        self.source = source
-        self.num_bytes = 0
-        self._name = name
-        self._storage = storage
-        self._num_objects = 0
-        self._hash = hashlib.sha256()
-        self._records: list[tuple[int, int, np.ndarray]] = []
-        self._stack = contextlib.ExitStack()
-        partial = self._stack.enter_context(storage.writing(name))
-        self._file: BinaryIO = self._stack.enter_context(partial.open("wb"))
-
-    @property
-    def num_samples(self) -> int:
-        return len(self._records)
-
-    def append(self, packed: bytes, *, num_objects: int) -> None:
-        self._records.append((self.num_bytes, len(packed), digest_bytes(packed)))
-        self._num_objects += num_objects
-        self._write(packed)
-
-    def close(self) -> ShardEntry:
-        """Give tar and index their names; the index comes first, so that no tar lacks one."""
-        entry_name = self._name
-        self._write(END_OF_TAR)
-        self._file.flush()
-        os.fsync(self._file.fileno())
+def _write_shard(
+    first: PackedSample,
+    rest: Iterator[PackedSample],
+    *,
+    storage: Storage,
+    name: str,
+    max_bytes: int,
+) -> tuple[WrittenShard, PackedSample | None]:
+    """Write one tar and its index; return it, and the sample that no longer fitted into it."""
+    records: list[tuple[int, int, np.ndarray]] = []
+    facts: list[SampleFacts] = []
+    shard_hash, num_bytes, num_objects = hashlib.sha256(), 0, 0
+    sample: PackedSample | None = first
+    with storage.writing(name) as partial:
+        with partial.open("wb") as file:
+            while sample is not None and (
+                not records or num_bytes + len(sample.content) <= max_bytes
+            ):
+                records.append((num_bytes, len(sample.content), sample.digest))
+                facts.append(sample.facts)
+                file.write(sample.content)
+                shard_hash.update(sample.content)
+                num_bytes += len(sample.content)
+                num_objects += sample.num_objects
+                sample = next(rest, None)
+            file.write(END_OF_TAR)
+            shard_hash.update(END_OF_TAR)
+            file.flush()
+            os.fsync(file.fileno())
         entry = ShardEntry(
-            name=entry_name,
-            source=self.source,
-            num_samples=self.num_samples,
-            num_objects=self._num_objects,
-            num_bytes=self.num_bytes,
-            sha256=self._hash.hexdigest(),
+            name=name,
+            source=first.source,
+            num_samples=len(records),
+            num_objects=num_objects,
+            num_bytes=num_bytes + len(END_OF_TAR),
+            sha256=shard_hash.hexdigest(),
         )
-        self._storage.write(entry.index_name, content=pack_index(self._records))
-        self._stack.close()
-        return entry
+        # The index comes first, so that no tar lacks one.
+        storage.write(entry.index_name, content=pack_index(records))
+    return WrittenShard(entry=entry, samples=tuple(facts)), sample
 
-    def abandon(self, error: BaseException | None) -> None:
-        """Remove what was written; `error` tells the stack that the block did not end well."""
-        reason = error or RuntimeError("The corpus was not finished.")
-        with contextlib.suppress(type(reason)):
-            self._stack.__exit__(type(reason), reason, reason.__traceback__)
 
-    def _write(self, content: bytes) -> None:
-        self._file.write(content)
-        self._hash.update(content)
-        self.num_bytes += len(content)
+def _by_source(shards: Sequence[WrittenShard]) -> dict[str, list[WrittenShard]]:
+    of_source: dict[str, list[WrittenShard]] = defaultdict(list)
+    for shard in shards:
+        of_source[shard.entry.source].append(shard)
+    return of_source
+
+
+def _count_source(
+    description: SourceDescription, *, shards: Sequence[WrittenShard]
+) -> ManifestSource:
+    subjects = [one.subject for shard in shards for one in shard.samples]
+    num_unknown = subjects.count(None)
+    return ManifestSource(
+        **vars(description),
+        num_samples=len(subjects),
+        num_objects=sum(shard.entry.num_objects for shard in shards),
+        num_subjects=len(set(subjects) - {None}) + num_unknown,
+        num_unknown_subjects=num_unknown,
+    )
 
 
 def _check_sample(sample: UltrasoundSample, *, description: SourceDescription | None) -> None:
@@ -226,7 +249,7 @@ def _check_sample(sample: UltrasoundSample, *, description: SourceDescription | 
             f"Key {key!r} cannot be stored; expected source__name of at most {MAX_KEY_LENGTH} "
             "characters from a-z, 0-9, _ and -. Make it with shards.make_key."
         )
-    if description is None:
+    if description is None or description.name != sample.origin.source:
         raise ValueError(
             f"{key}: its source {sample.origin.source!r} is not described. Add it to `sources`."
         )

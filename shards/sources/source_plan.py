@@ -27,7 +27,8 @@ class PlannedSample:
     """Changes when the files behind the sample change."""
 
     read: Callable[[], UltrasoundSample]
-    """Reads it; raises `ValueError` (or `InputError`) naming file and remedy."""
+    """Reads it; raises `ValueError` (or `InputError`) naming file and remedy. A partial of a
+    module's function, so that it can be sent to another process."""
 
     sequence: str | None = None
     """Video or volume; where the subject is unknown, its frames stay together in one split."""

@@ -79,7 +79,7 @@ def plan_us30k(config: BuildConfig, report: BuildReport) -> SourcePlan:
         except InputError as problem:
             report.add(problem)
         else:
-            samples.append(_plan(files, report=report))
+            samples.append(_plan(files))
     rules = [f"{key_word(name)}: {known.subject_words}" for name, known in datasets.items()]
     return SourcePlan(
         descriptions=tuple(
@@ -153,7 +153,7 @@ def _pictures_by_stem(folder: Path) -> dict[str, list[Path]]:
     return pictures
 
 
-def _plan(files: _Files, *, report: BuildReport) -> PlannedSample:
+def _plan(files: _Files) -> PlannedSample:
     listed = files.listed
     stamps = [(path.stat().st_size, path.stat().st_mtime_ns) for path in (files.image, files.label)]
     classes = "all" if listed.has_all_classes else sorted(listed.classes)
@@ -165,11 +165,11 @@ def _plan(files: _Files, *, report: BuildReport) -> PlannedSample:
         split=listed.split,
         where=str(files.image),
         fingerprint=f"{stamps} {classes}",
-        read=partial(_read, files, report=report),
+        read=partial(_read, files),
     )
 
 
-def _read(files: _Files, *, report: BuildReport) -> UltrasoundSample:
+def _read(files: _Files) -> UltrasoundSample:
     image = read_image(files.image)
     labels = read_label(files.label)
     if labels.shape != image.pixels.shape[:2]:
@@ -179,22 +179,24 @@ def _read(files: _Files, *, report: BuildReport) -> UltrasoundSample:
             f"{image.pixels.shape[0]} x {image.pixels.shape[1]}. Fix the source, or take "
             f"{files.listed.name} out of the list.",
         )
-    labels = _class_values(labels, files=files, report=report)
+    notes: list[str] = []
+    labels = _class_values(labels, files=files, notes=notes)
     return UltrasoundSample(
         key=files.key,
         image=image.pixels,
-        objects=_objects(labels, files=files, report=report),
+        objects=_objects(labels, files=files, notes=notes),
         origin=_origin(files, image=image),
         encoded_image=image.encoded,
+        notes=tuple(notes),
     )
 
 
-def _class_values(labels: np.ndarray, *, files: _Files, report: BuildReport) -> np.ndarray:
+def _class_values(labels: np.ndarray, *, files: _Files, notes: list[str]) -> np.ndarray:
     values = {int(value) for value in np.unique(labels)}
     num_classes = len(files.dataset.categories)
     if num_classes == 1:
         if values - USUAL_BINARY_VALUES:
-            report.note("masks of one class with values other than 0, 1 and 255")
+            notes.append("masks of one class with values other than 0, 1 and 255")
         return (labels != 0).astype(np.int32)
     if min(values) < 0 or max(values) > num_classes:
         raise InputError(
@@ -206,13 +208,11 @@ def _class_values(labels: np.ndarray, *, files: _Files, report: BuildReport) -> 
 
 
 def _objects(
-    labels: np.ndarray, *, files: _Files, report: BuildReport
+    labels: np.ndarray, *, files: _Files, notes: list[str]
 ) -> tuple[UltrasoundObject, ...]:
     present = {int(value) for value in np.unique(labels)} - {0}
     listed = files.listed
-    absent = listed.classes - present
-    if absent:
-        report.note("lines whose class is not in the mask", count=len(absent))
+    notes += ["lines whose class is not in the mask"] * len(listed.classes - present)
     wanted = present if listed.has_all_classes else present & listed.classes
     return tuple(
         UltrasoundObject.from_mask(

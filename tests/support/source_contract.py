@@ -102,12 +102,13 @@ def check_other_size(tree: Tree, *, root: Path) -> None:
     """A mask of another size is refused with both sizes, or resized and counted."""
     assert tree.other_size is not None
     expected = tree.write(root, (48, 64) if tree.is_resized else tree.other_size)
-    plan, report = plan_tree(tree.source, root=root)
+    plan, _ = plan_tree(tree.source, root=root)
     first = make_key(tree.source.card.name, name=next(iter(expected)))
     (planned,) = [one for one in plan.samples if one.key == first]
     if tree.is_resized:
-        _check_sample(planned.read(), expected=next(iter(expected.values())))
-        assert report.notes["masks brought to the size of their image"] == 1
+        sample = planned.read()
+        _check_sample(sample, expected=next(iter(expected.values())))
+        assert sample.notes == ("masks brought to the size of their image",)
     else:
         with pytest.raises(InputError, match=r"(23.*32)|(32.*23)") as caught:
             planned.read()
@@ -125,14 +126,13 @@ def check_empty_folder(tree: Tree, *, root: Path) -> None:
 
 
 def check_pickling(tree: Tree, *, root: Path) -> None:
-    """What was found can be sent to another process and read there."""
+    """What was planned can be sent to another process and read there."""
     expected = tree.write(root, SIZE)
-    files = open_tree(root, report=BuildReport())
-    found = list(tree.source.find(files, BuildReport()))
-    again = pickle.loads(pickle.dumps(found))
-    assert [one.name for one in again] == [one.name for one in found]
-    assert len(found) == len(expected)
-    assert again[0].read().image.pixels.shape[:2] == SIZE
+    plan, _ = plan_tree(tree.source, root=root)
+    again = pickle.loads(pickle.dumps(plan.samples))
+    assert [one.key for one in again] == [one.key for one in plan.samples]
+    assert len(again) == len(expected)
+    assert again[0].read().size == SIZE
 
 
 def _check_sample(sample: UltrasoundSample, *, expected: Expected) -> None:

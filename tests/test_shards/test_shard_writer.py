@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from webdataset.compat import WebDataset
 
-from shards import RunLength, encode_png, open_corpus, write_corpus
+from shards import RunLength, encode_png, open_corpus, validate_corpus, write_corpus
 from tests.support.corpora import describe_source, make_sample, write_toy_corpus
 
 
@@ -83,6 +83,9 @@ def test_a_shard_stays_below_its_size_unless_one_sample_is_larger(tmp_path):
         sizes, str(tmp_path), split="train", sources=[describe_source()], max_shard_bytes=3_000
     )
     assert [entry.num_samples for entry in manifest.shards] == [1, 1, 1, 1]
+    names = [entry.name.removesuffix(".tar") for entry in manifest.shards]
+    assert names == ["toy-00000", "toy-00000-1", "toy-00000-2", "toy-00000-3"]
+    assert validate_corpus(str(tmp_path)) == []
 
 
 def test_unknown_subjects_are_counted_one_an_image(tmp_path):
@@ -127,8 +130,8 @@ def test_no_tar_has_its_name_before_it_is_complete(tmp_path):
         sources=[describe_source()],
         max_samples_per_shard=2,
     )
-    assert seen[1] == []
-    assert seen[4] == ["toy-00000.tar", "toy-00001.tar"]
+    first, second = "toy-00000.tar", "toy-00001.tar"
+    assert seen == [[], [first], [first], [first, second], [first, second]]
     assert not list(tmp_path.glob("*.partial"))
 
 

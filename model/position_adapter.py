@@ -22,6 +22,7 @@ class PositionTable(nn.Module):
         self, *, table_size: int, width: int, interpolation: Interpolation = "bilinear"
     ) -> None:
         super().__init__()
+        self.table_size = table_size
         self.interpolation: Interpolation = interpolation
         self.weight = nn.Parameter(torch.empty(1, table_size, table_size, width))
         nn.init.trunc_normal_(self.weight, std=0.02)
@@ -79,7 +80,7 @@ class PositionAdapter(nn.Module):
         return super().train(mode)
 
     def _compute(self, grid_size: int) -> Grid:
-        table = self.table(self.table.weight.shape[1]).permute(0, 3, 1, 2)
+        table = self.table(self.table.table_size).permute(0, 3, 1, 2)
         refined = self.refinement(functional.max_pool2d(table, 2))
         return resize_grid(refined.permute(0, 2, 3, 1), grid_size=grid_size)
 

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,24 +37,30 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """A full disk, a used-up quota, a limit on the size of files."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class CheckpointTensors:
+    """What a checkpoint holds of a model, whole and by the names of the unwrapped segmenter."""
+
+    weights: Mapping[str, Tensor]
+    """Trainable parameters and persistent buffers."""
+
+    optimizer: Mapping[str, Tensor]
+    """NAME.exp_avg and so on; empty before the first step."""
+
+    average: Mapping[str, Tensor] | None
+    """The moving average of the trainable parameters, where there is one."""
+
+
 def write_checkpoint(
-    checkpoints: Path,
-    *,
-    state: RunState,
-    base: BaseFile | None,
-    weights: Mapping[str, Tensor],
-    optimizer: Mapping[str, Tensor],
-    average: Mapping[str, Tensor] | None,
+    checkpoints: Path, *, state: RunState, base: BaseFile | None, tensors: CheckpointTensors
 ) -> Path:
     """Write `step-NNNNNNNN` whole or not at all, and return its folder.
 
     Args:
         checkpoints: The run's `checkpoints/`.
         state: Where the run stands; its step names the folder.
-        base: The file that holds the frozen weights, or none where `weights` are all.
-        weights: Trainable parameters and persistent buffers.
-        optimizer: NAME.exp_avg and so on; empty before the first step.
-        average: The moving average of the trainable parameters, where there is one.
+        base: The file that holds the frozen weights, or none where the saved ones are all.
+        tensors: On any device.
 
     Raises:
         OSError: The disk is full or not writable. What was written of this one is removed.
@@ -64,10 +71,10 @@ def write_checkpoint(
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
         _write_json(aside / ARCHITECTURE, state.identity.architecture)
-        _write_tensors(aside / WEIGHTS, weights)
-        _write_tensors(aside / OPTIMIZER, optimizer)
-        if average is not None:
-            _write_tensors(aside / AVERAGED_WEIGHTS, average)
+        _write_tensors(aside / WEIGHTS, tensors.weights)
+        _write_tensors(aside / OPTIMIZER, tensors.optimizer)
+        if tensors.average is not None:
+            _write_tensors(aside / AVERAGED_WEIGHTS, tensors.average)
         if base is not None:
             write_base_record(aside, base=base)
         state.write(aside)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from omegaconf import MISSING
 
 from model import ObjectiveConfig, PromptSimulationConfig
+from shards import ReadingConfig
 
 from .augmentation_config import AugmentationConfig
 from .optimizer_config import OptimizerConfig
@@ -60,6 +61,19 @@ class RunConfig:
     """Processes the run must find, else it stops; null takes any number. Launchers have been seen
     to start one process where two were asked for."""
 
+    engine: Literal["any", "ddp", "zero1", "zero2", "zero3"] = "any"
+    """Engine the run must find, else it stops; the launcher's file chooses it. One process alone
+    counts as ddp. any takes what comes."""
+
+    device: Literal["any", "cpu", "cuda"] = "any"
+    """Device that every process must find, else the run stops: a driver that is not there makes a
+    GPU node train on its processor. any takes a GPU where there is one."""
+
+    collective_timeout_seconds: float = 600.0
+    """Longest wait of a process for the others, as when one of them hangs: then all end, and the
+    log names the one that is behind. Must be above the longest thing that one does alone, such as
+    writing a checkpoint to a slow disk."""
+
     log_every_steps: int = 10
     """Distance of two rows in `metrics.jsonl`, in steps. A row holds the values of its own step."""
 
@@ -71,6 +85,12 @@ class RunConfig:
             self.max_minutes,
             "positive, or null",
         )
+        refuse_unless(
+            self.collective_timeout_seconds > 0,
+            "run.collective_timeout_seconds",
+            self.collective_timeout_seconds,
+            "positive",
+        )
         is_seed = 0 <= self.seed < 2**63
         refuse_unless(is_seed, "run.seed", self.seed, "0 or more and below 2**63")
         refuse_unless(
@@ -81,7 +101,7 @@ class RunConfig:
 
 
 @dataclass(kw_only=True)
-class DataConfig:
+class DataConfig(ReadingConfig):
     """What is trained on, and how it is read."""
 
     train: Any = MISSING
@@ -105,6 +125,16 @@ class DataConfig:
     shards_per_block: int = 16
     """Shards that are shuffled together, and so held open together, by each worker."""
 
+    mixing_temperature: float | None = None
+    """Evens out how much is seen of each published dataset: one of n images gets a share of
+    n ** (1 / T), by repeating all but the largest. 1 leaves them as large as they are, 2 takes the
+    square root, a large number gives all the same. Multiplies the weights of `data.train`; null
+    takes these alone. Part of the sample order, so it cannot change on resume."""
+
+    max_per_sequence: int | None = None
+    """Frames of one video or volume that an epoch takes at most (a dataset that comes W times, W
+    times as many), each time others; null takes all. Cannot change on resume."""
+
     num_workers: int = 2
     """Loader processes per rank; 0 reads in the training process. Any number gives the same
     samples in the same order."""
@@ -112,10 +142,30 @@ class DataConfig:
     max_objects_per_image: int = 4
     """Objects asked about per image and step; of more, a seeded choice is taken."""
 
+    max_broken_samples: int = 0
+    """Samples damaged in their shards that a run bears with, counted over all ranks since it was
+    started or went on: the next sample of the shard stands in. One more stops the run."""
+
     def __post_init__(self) -> None:
+        super().__post_init__()
+        broken = self.max_broken_samples
+        refuse_unless(broken >= 0, "data.max_broken_samples", broken, "0 or more")
         if self.train != MISSING:  # the schema itself is built before any value is known
             self.train = _normalise_sources(self.train)
         refuse_unless(self.num_workers >= 0, "data.num_workers", self.num_workers, "0 or more")
+        temperature, per_sequence = self.mixing_temperature, self.max_per_sequence
+        refuse_unless(
+            temperature is None or 1 <= temperature < math.inf,
+            "data.mixing_temperature",
+            temperature,
+            "a number of at least 1, or null",
+        )
+        refuse_unless(
+            per_sequence is None or per_sequence >= 1,
+            "data.max_per_sequence",
+            per_sequence,
+            "at least 1, or null",
+        )
         sizes = ("global_batch_size", "micro_batch_size", "shards_per_block")
         for name in (*sizes, "max_objects_per_image"):
             value = getattr(self, name)

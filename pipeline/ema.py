@@ -8,23 +8,21 @@ from torch import Tensor, nn
 
 
 class MovingAverage:
-    """The average, by parameter name, of every trainable parameter of a module.
+    """The average, by name, of this rank's part of every trainable weight (see `Engine`).
 
     Its warm-up, `(1 + step) / (10 + step)`, keeps the random first weights from staying in it.
     """
 
-    def __init__(self, module: nn.Module, *, decay: float) -> None:
+    def __init__(self, weights: Mapping[str, Tensor], *, decay: float) -> None:
         self._decay = decay
-        self.values: dict[str, Tensor] = {
-            name: parameter.detach().clone() for name, parameter in _trainable(module)
-        }
+        self.values: dict[str, Tensor] = {name: one.clone() for name, one in weights.items()}
 
     @torch.no_grad()
-    def update(self, module: nn.Module, *, step: int) -> None:
+    def update(self, weights: Mapping[str, Tensor], *, step: int) -> None:
         """Move the average towards the weights that optimizer step `step` (from 0) has left."""
         decay = min(self._decay, (1 + step) / (10 + step))
-        for name, parameter in _trainable(module):
-            self.values[name].lerp_(parameter.detach(), 1.0 - decay)
+        for name, weight in weights.items():
+            self.values[name].lerp_(weight, 1.0 - decay)
 
     @torch.no_grad()
     def load(self, values: Mapping[str, Tensor]) -> None:
@@ -35,23 +33,20 @@ class MovingAverage:
         for name, value in values.items():
             self.values[name].copy_(value)
 
-    @contextmanager
-    def in_place_of(self, module: nn.Module) -> Iterator[None]:
-        """Put the average into `module` for the length of a `with`, then the weights back."""
-        kept = {name: parameter.detach().clone() for name, parameter in _trainable(module)}
-        self._write(self.values, module)
-        try:
-            yield
-        finally:
-            self._write(kept, module)
 
-    @torch.no_grad()
-    def _write(self, values: Mapping[str, Tensor], module: nn.Module) -> None:
-        for name, parameter in _trainable(module):
-            parameter.copy_(values[name])
+@contextmanager
+def weights_replaced(module: nn.Module, values: Mapping[str, Tensor]) -> Iterator[None]:
+    """Put `values` into the parameters of `module` for the length of a `with`, then these back."""
+    parameters = dict(module.named_parameters())
+    kept = {name: parameters[name].detach().clone() for name in values}
+    _write(values, parameters)
+    try:
+        yield
+    finally:
+        _write(kept, parameters)
 
 
-def _trainable(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    for name, parameter in module.named_parameters():
-        if parameter.requires_grad:
-            yield name, parameter
+@torch.no_grad()
+def _write(values: Mapping[str, Tensor], parameters: Mapping[str, nn.Parameter]) -> None:
+    for name, value in values.items():
+        parameters[name].copy_(value)

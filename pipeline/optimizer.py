@@ -1,6 +1,6 @@
 """AdamW over the trainable parameters, and its state under the parameters' names."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,13 @@ from torch.optim import AdamW, Optimizer
 
 from .config import OptimizerConfig
 
-STATE_KEYS = ("exp_avg", "exp_avg_sq", "step")
+MOMENTS = ("exp_avg", "exp_avg_sq")
+STATE_KEYS = (*MOMENTS, "step")
+
+
+def trainable_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the parameters that train, by name."""
+    return {name: one for name, one in module.named_parameters() if one.requires_grad}
 
 
 def build_optimizer(module: nn.Module, *, config: OptimizerConfig) -> AdamW:
@@ -16,7 +22,7 @@ def build_optimizer(module: nn.Module, *, config: OptimizerConfig) -> AdamW:
 
     The learning rate is set before each step, see `set_learning_rate`.
     """
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    trainable = list(trainable_parameters(module).values())
     if not trainable:
         raise ValueError("No parameter of the model is trainable: there is nothing to train.")
     groups = [
@@ -43,7 +49,7 @@ def optimizer_state(optimizer: Optimizer, module: nn.Module) -> dict[str, Tensor
     """Return NAME.exp_avg, NAME.exp_avg_sq and NAME.step of every parameter that has stepped."""
     return {
         f"{name}.{key}": optimizer.state[parameter][key].detach()
-        for name, parameter in _optimized(optimizer, module)
+        for name, parameter in trainable_parameters(module).items()
         if parameter in optimizer.state
         for key in STATE_KEYS
     }
@@ -57,14 +63,8 @@ def load_optimizer_state(
     Raises:
         ValueError: The tensors are not those of exactly these parameters.
     """
-    named = dict(_optimized(optimizer, module))
-    expected = {f"{name}.{key}" for name in named for key in STATE_KEYS}
-    if tensors and expected != set(tensors):
-        different = sorted(expected ^ set(tensors))
-        raise ValueError(
-            f"The saved optimizer state does not fit: {len(different)} entries differ, such as "
-            f"{different[0]}. Start from the weights alone with initialize_from=."
-        )
+    named = trainable_parameters(module)
+    check_state(tensors, names=named)
     for name, parameter in named.items():
         if tensors:
             optimizer.state[parameter] = {
@@ -72,14 +72,18 @@ def load_optimizer_state(
             }
 
 
+def check_state(tensors: Mapping[str, Tensor], *, names: Iterable[str]) -> None:
+    """Refuse a saved state of other parameters than those named; an empty one fits all."""
+    expected = {f"{name}.{key}" for name in names for key in STATE_KEYS}
+    if tensors and expected != set(tensors):
+        different = sorted(expected ^ set(tensors))
+        raise ValueError(
+            f"The saved optimizer state does not fit: {len(different)} entries differ, such as "
+            f"{different[0]}. Start from the weights alone with initialize_from=."
+        )
+
+
 def _like(saved: Tensor, parameter: nn.Parameter, *, key: str) -> Tensor:
     # AdamW keeps its step count on the CPU unless it is fused or capturable.
     device = torch.device("cpu") if key == "step" else parameter.device
     return saved.to(device, copy=True)
-
-
-def _optimized(optimizer: Optimizer, module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-    for name, parameter in module.named_parameters():
-        if id(parameter) in held:
-            yield name, parameter

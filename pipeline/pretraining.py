@@ -2,6 +2,7 @@
 
 from .config import PretrainConfig
 from .process_group import set_up_process, start_process_group
+from .rank_progress import kept_progress
 from .run_folder import locked_run_folder
 from .session import RunResult
 from .session_setup import open_session
@@ -14,10 +15,14 @@ def pretrain(config: PretrainConfig) -> RunResult:
     Raises:
         ValueError, OSError, RuntimeError: What the user can mend; the message says how.
     """
-    group = start_process_group(num_expected=config.run.num_processes, precision=config.precision)
+    group = start_process_group(config.run, precision=config.precision)
     set_up_process(config.run, group=group)
-    with watch_stop_signals() as stop, locked_run_folder(config.run, group=group) as folder:
-        session = open_session(config, group=group, folder=folder, stop=stop)
+    with (
+        watch_stop_signals() as stop,
+        locked_run_folder(config.run, group=group) as folder,
+        kept_progress(folder.path, config=config.run, group=group) as progress,
+    ):
+        session = open_session(config, group=group, folder=folder, stop=stop, progress=progress)
         if session.is_finished:
             return session.already_finished()
         with session.tracked():

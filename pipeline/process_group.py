@@ -2,36 +2,59 @@
 
 import logging
 import os
+import socket
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Any, TypeVar, cast
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType, broadcast_object_list, gather_object
-from torch import Tensor, nn
+from accelerate.utils import (
+    DistributedType,
+    InitProcessGroupKwargs,
+    broadcast_object_list,
+    gather_object,
+    patch_environment,
+)
+from torch import Tensor
 from torch.optim import Optimizer
 
 from .config import RunConfig
+from .engine import Engine
+from .launch_request import (
+    RankFacts,
+    describe_places,
+    read_launch_request,
+    refuse_mismatch,
+)
 from .refusal import OtherRankError
 from .seeding import make_deterministic
+from .torch_engine import TorchEngine
+from .train_step import TrainingStep
 
 Result = TypeVar("Result")
 
 _logger = logging.getLogger(__name__)
 
-_ENGINES = {
-    DistributedType.NO: "one process",
-    DistributedType.MULTI_CPU: "DDP over gloo",
-    DistributedType.MULTI_GPU: "DDP over NCCL",
+_BACKENDS = {
+    DistributedType.NO: None,
+    DistributedType.MULTI_CPU: "gloo",
+    DistributedType.MULTI_GPU: "NCCL",
 }
 
 
 class ProcessGroup:
     """All ranks of a run. A method marked collective must be called by every rank."""
 
-    def __init__(self, accelerator: Accelerator) -> None:
+    def __init__(self, accelerator: Accelerator, *, zero_stage: int = 0) -> None:
+        """Hold on to the ranks that found each other.
+
+        Args:
+            accelerator: Has joined them.
+            zero_stage: Of DeepSpeed; 0 is DDP, or one process.
+        """
         self._accelerator = accelerator
+        self._zero_stage = zero_stage
         self.rank = accelerator.process_index
         self.num_ranks = accelerator.num_processes
         self.is_main = accelerator.process_index == 0
@@ -39,24 +62,37 @@ class ProcessGroup:
 
     @property
     def engine(self) -> str:
-        """What reduces the gradients."""
-        return _ENGINES[self._accelerator.distributed_type]
+        """What reduces the gradients and moves the weights."""
+        backend = _BACKENDS[self._accelerator.distributed_type]
+        if backend is None:
+            return "one process"
+        return f"{f'ZeRO-{self._zero_stage}' if self._zero_stage else 'DDP'} over {backend}"
 
-    def wrap(self, module: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:
-        """Hand module and optimizer to the engine (collective).
+    def wrap(
+        self, module: TrainingStep, optimizer: Optimizer, *, clip_gradient_norm: float | None
+    ) -> Engine:
+        """Hand a training step and its optimizer to the engine (collective).
 
-        Only these two: a prepared loader loses samples, a prepared scheduler steps once per rank.
+        Raises:
+            RuntimeError: The engine is not what it should be.
         """
-        wrapped = self._accelerator.prepare(module, optimizer)
-        return cast(tuple[nn.Module, Optimizer], wrapped)
+        if self._zero_stage:
+            os.environ.setdefault("DS_ACCELERATOR", self.device.type)  # else it guesses, and warns
+            from .deepspeed_engine import DeepSpeedEngine  # noqa: PLC0415 -- takes seconds
 
-    def backward(self, loss: Tensor) -> None:
-        """Accumulate gradients; reduced over ranks unless inside `without_reduction`."""
-        self._accelerator.backward(loss)
-
-    def without_reduction(self, module: nn.Module) -> AbstractContextManager[Any]:
-        """Keep gradients local for the length of a `with`: all micro-batches but a step's last."""
-        return self._accelerator.no_sync(module)
+            return DeepSpeedEngine(
+                module,
+                optimizer,
+                stage=self._zero_stage,
+                device=self.device,
+                clip_gradient_norm=clip_gradient_norm,
+            )
+        return TorchEngine(
+            module,
+            optimizer,
+            accelerator=self._accelerator,
+            clip_gradient_norm=clip_gradient_norm,
+        )
 
     def sum(self, values: Tensor) -> Tensor:
         """Return the sum over ranks (collective); every rank gets the same bits."""
@@ -93,34 +129,37 @@ class ProcessGroup:
         self._accelerator.end_training()
 
 
-def start_process_group(*, num_expected: int | None, precision: str) -> ProcessGroup:
-    """Join the ranks that a launcher started, on GPUs where there are any, else on CPUs.
+def start_process_group(config: RunConfig, *, precision: str) -> ProcessGroup:
+    """Join the ranks that a launcher started (collective), on GPUs where there are any.
 
     Args:
-        num_expected: `run.num_processes`; None takes any number.
+        config: What the user asked for.
         precision: `precision`, to compare with what the launcher was told.
 
     Raises:
-        RuntimeError: Fewer or more processes than asked for, or an engine that is not supported.
-        ValueError: The launcher was told another precision.
+        RuntimeError: Processes, engine or devices are not those that were asked for.
+        ValueError: The launcher was told what is the run's to say.
     """
-    _check_launcher(os.environ, precision=precision)
-    # Autocast is the training step's own business, so that every engine computes the same.
-    accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no")
-    if accelerator.distributed_type not in _ENGINES:
+    request = read_launch_request(os.environ, precision=precision)
+    # Accelerate joins the ranks and no more: under its own DeepSpeed mode, ranks on CPUs do not
+    # find each other. Autocast is the training step's business, so that engines compute the same.
+    with patch_environment(accelerate_use_deepspeed="false"):
+        accelerator = Accelerator(
+            cpu=not torch.cuda.is_available(),
+            mixed_precision="no",
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=_timeout(config))],
+        )
+    if accelerator.distributed_type not in _BACKENDS:
         raise RuntimeError(
             f"The launcher chose the engine {accelerator.distributed_type.value}; supported are "
-            f"{', '.join(_ENGINES.values())}. Use a file of launchers/accelerate/."
+            "one process, DDP and DeepSpeed. Use a file of launchers/accelerate/."
         )
-    found = accelerator.num_processes
-    asked = {"the launcher": os.environ.get("WORLD_SIZE"), "run.num_processes": num_expected}
-    for who, number in asked.items():
-        if number is not None and int(number) != found:
-            raise RuntimeError(
-                f"{who} asks for {number} processes, {found} found each other. Check the "
-                "--config_file of accelerate launch (launchers/accelerate/ has working ones)."
-            )
-    return ProcessGroup(accelerator)
+    group = ProcessGroup(accelerator, zero_stage=request.zero_stage)
+    ranks = group.gather(_facts_of(group))
+    refuse_mismatch(request, ranks, run=config)
+    if group.is_main:
+        _logger.info("%s: %s.", group.engine, describe_places(ranks))
+    return group
 
 
 def set_up_process(config: RunConfig, *, group: ProcessGroup) -> None:
@@ -129,13 +168,24 @@ def set_up_process(config: RunConfig, *, group: ProcessGroup) -> None:
     make_deterministic()
     if not group.is_main:
         logging.getLogger().setLevel(logging.WARNING)
-    _logger.info(
-        "%s, %d %s on %s, %d torch threads each.",
-        group.engine,
-        group.num_ranks,
-        "rank" if group.num_ranks == 1 else "ranks",
-        group.device.type,
-        torch.get_num_threads(),
+    _logger.info("%d torch threads in each process.", torch.get_num_threads())
+
+
+def _timeout(config: RunConfig) -> timedelta:
+    """Return how long a collective may wait.
+
+    Accelerate drops a value that equals its own default, and gloo would then wait for half an hour:
+    a microsecond keeps them apart.
+    """
+    return timedelta(seconds=config.collective_timeout_seconds, microseconds=1)
+
+
+def _facts_of(group: ProcessGroup) -> RankFacts:
+    return RankFacts(
+        rank=group.rank,
+        num_ranks=group.num_ranks,
+        host=socket.gethostname(),
+        device=group.device.type,
     )
 
 
@@ -146,19 +196,3 @@ def _fair_share_of_cores() -> int:
     has_affinity = hasattr(os, "sched_getaffinity")
     num_cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
     return max(1, num_cores // num_local_ranks)
-
-
-def _check_launcher(environment: "os._Environ[str]", *, precision: str) -> None:
-    if "MASTER_PORT" in environment and "WORLD_SIZE" not in environment:
-        raise RuntimeError(
-            "The launcher was asked for several processes and started one: accelerate does that "
-            "with --cpu and with distributed_type MULTI_CPU. Use --config_file "
-            "launchers/accelerate/two_cpu_processes.yaml, or torchrun --nproc_per_node 2."
-        )
-    told = environment.get("ACCELERATE_MIXED_PRECISION", "no")
-    expected = {"no": "float32", "bf16": "bfloat16"}.get(told)
-    if told != "no" and expected != precision:
-        raise ValueError(
-            f"accelerate launch was told mixed_precision={told}, the run precision={precision}. "
-            "Leave it out of the launcher and set precision= alone."
-        )

@@ -48,9 +48,9 @@ class PreparedSegmenter:
     saved_names: frozenset[str]
     """State that a checkpoint holds: all of it, or all that is not the base's."""
 
-    def saved_state(self) -> dict[str, Tensor]:
-        """Return what a checkpoint holds of the segmenter."""
-        state = self.segmenter.state_dict()
+    def saved_state(self, segmenter: Segmenter) -> dict[str, Tensor]:
+        """Return what a checkpoint holds of `segmenter`, which is this one or a copy of it."""
+        state = segmenter.state_dict()
         return {name: state[name] for name in state if name in self.saved_names}
 
     def load_saved_state(self, folder: Path) -> None:
@@ -97,8 +97,9 @@ def prepare_segmenter(config: PretrainConfig, *, categories: tuple[str, ...]) ->
         base, from_base = report.base, report.from_base
         if base is None:
             raise ValueError(
-                f"model.base={config.model.base} is a checkpoint that holds all of its weights, so "
-                "it has no frozen base: continue from it with initialize_from= instead."
+                f"model.base={config.model.base} is a checkpoint that holds all of its weights, or "
+                "a part of a model, so it has no frozen base: start from it with initialize_from= "
+                "instead."
             )
     freeze(
         segmenter,

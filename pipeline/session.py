@@ -7,17 +7,26 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from torch.optim import Optimizer
 from tqdm import tqdm
 
+from model import Segmenter
 from shards.sample_stream import StreamLoader
 
 from .batches import TrainingBatch
-from .checkpoint import drop_partial_checkpoints, mark_best, prune_checkpoints, write_checkpoint
+from .checkpoint import (
+    CheckpointTensors,
+    drop_partial_checkpoints,
+    mark_best,
+    prune_checkpoints,
+    step_folder,
+    write_checkpoint,
+)
 from .config import PretrainConfig
-from .ema import MovingAverage
-from .optimizer import optimizer_state
+from .ema import MovingAverage, weights_replaced
+from .engine import Engine
 from .process_group import ProcessGroup
+from .rank_progress import RankProgress
+from .read_watch import ReadWatch
 from .requests import Requests, agree
 from .run_folder import RunFolder
 from .run_records import RunRecords
@@ -25,7 +34,7 @@ from .run_state import BestScore, RunState
 from .segmenter_setup import PreparedSegmenter
 from .stepper import StepOutcome, Stepper
 from .stop_signal import StopSignal, describe_signal, exit_code_of
-from .throughput import Throughput, memory_in_use
+from .throughput import GIBIBYTE, Throughput, memory_in_use
 from .training_data import TrainingData
 from .utilisation import Utilisation, known_peak
 from .validation import validate
@@ -53,9 +62,7 @@ class SessionParts:
 
     data: TrainingData
     prepared: PreparedSegmenter
-    optimizer: Optimizer
-    """Unwrapped, for its state."""
-
+    engine: Engine
     stepper: Stepper
     average: MovingAverage | None
     loader: StreamLoader[TrainingBatch]
@@ -77,8 +84,10 @@ class Session:
         group: ProcessGroup,
         folder: RunFolder,
         stop: StopSignal,
+        progress: RankProgress,
     ) -> None:
         self._parts = parts
+        self._progress = progress
         self._records = parts.records
         self._config = config
         self._group = group
@@ -87,6 +96,7 @@ class Session:
         # Alike on all ranks: it comes from the checkpoint, or is 0.
         self._requests = Requests(time_is_up=self._is_time_up(parts.state.elapsed_seconds))
         self._throughput = Throughput()
+        self._read_watch = ReadWatch(config.data, group=group)
         peak = known_peak(group.device, precision=config.precision)
         self._utilisation = Utilisation(
             parts.prepared.segmenter,
@@ -155,7 +165,8 @@ class Session:
         }
         self._records.begin(self.state, facts=facts)
         try:
-            yield
+            with self._progress.naming_lost_ranks():
+                yield
         except KeyboardInterrupt:
             self._records.end(self.state, as_state="interrupted", message="Ended without saving.")
             raise
@@ -169,6 +180,7 @@ class Session:
         """Yield this rank's micro-batches of each step still to take. Not collective."""
         with contextlib.closing(iter(self._parts.loader)) as batches:
             while not self.is_over:
+                self._progress.note("data", step=self.state.step)
                 with self._throughput.waiting_for_data():
                     micro_batches = [next(batches) for _ in range(self._parts.num_micro_batches)]
                 yield micro_batches
@@ -178,6 +190,7 @@ class Session:
         with self._utilisation.counting():
             outcome = self._parts.stepper.take(micro_batches, step=self.state.step)
         self.state.step += 1
+        self._progress.note("agreement", step=self.state.step)
         self._agree()
         self._throughput.count(
             num_images=self._config.data.global_batch_size, num_masks=outcome.num_masks
@@ -186,7 +199,7 @@ class Session:
         return outcome
 
     def log(self, outcome: StepOutcome) -> None:
-        """Write a row of this step's own values, every `run.log_every_steps`. Not collective."""
+        """Write a row of this step's own values, every `run.log_every_steps`."""
         step, run = self.state.step, self._config.run
         if step % run.log_every_steps and step != run.max_steps:
             return
@@ -202,6 +215,7 @@ class Session:
             "train/epoch": self.state.samples_consumed / self._parts.data.plan.epoch_length,
             **rates,
             **self._utilisation.at(per_rank),
+            **self._read_watch.agree(self._parts.loader.take_report()),
             **memory_in_use(self._group.device),
         }
         self._records.write(self.state, kind="train", values=values)
@@ -214,9 +228,7 @@ class Session:
         """
         corpus = self._parts.data.validation
         assert corpus is not None
-        segmenter, average = self._parts.prepared.segmenter, self._parts.average
-        averaged = contextlib.nullcontext() if average is None else average.in_place_of(segmenter)
-        with self._throughput.paused(), averaged:
+        with self._throughput.paused(), self._scored_weights() as segmenter:
             result = validate(
                 segmenter, corpus, config=self._config, group=self._group, goes_on=self._goes_on
             )
@@ -239,10 +251,15 @@ class Session:
 
     def save(self) -> None:
         """Write a checkpoint, note the best, and drop what `checkpoint.keep` lets go."""
+        self._progress.note("checkpoint")
         with self._throughput.paused():
-            self.state.elapsed_seconds = self._elapsed()
-            self._group.on_main(self._write_checkpoint)
+            self.state.elapsed_seconds, began = self._elapsed(), time.monotonic()
+            with self._parts.engine.whole() as segmenter:
+                tensors = self._tensors_to_save(segmenter)
+                num_bytes = self._group.on_main(lambda: self._write_checkpoint(tensors))
             self._last_save = time.monotonic()
+            self._note_save(seconds=self._last_save - began, num_bytes=num_bytes)
+            self._records.note_checkpoints()
 
     def conclude(self) -> RunResult:
         """Say how the run ended, to the user, `status.json` and MLflow. Not collective."""
@@ -287,6 +304,7 @@ class Session:
 
     def _goes_on(self) -> bool:
         """Say whether a validation goes on to its next batch."""
+        self._progress.note("validation")
         self._agree()
         return not self._requests.stop_signal
 
@@ -305,22 +323,41 @@ class Session:
             self.state.best_score = BestScore(name=name, value=score, step=self.state.step)
         _logger.info("Step %d: validation %s %.4f.", self.state.step, name, score)
 
-    def _write_checkpoint(self) -> None:
-        parts, checkpoints = self._parts, self._folder.checkpoints
+    @contextlib.contextmanager
+    def _scored_weights(self) -> Iterator[Segmenter]:
+        """Lend the segmenter with the weights to score: the averaged ones where there are any."""
+        engine, average = self._parts.engine, self._parts.average
+        values = {} if average is None else engine.joined(average.values)
+        with engine.whole() as segmenter, weights_replaced(segmenter, values):
+            yield segmenter
+
+    def _tensors_to_save(self, segmenter: Segmenter) -> CheckpointTensors:
+        engine, average = self._parts.engine, self._parts.average
+        return CheckpointTensors(
+            weights=self._parts.prepared.saved_state(segmenter),
+            optimizer=engine.optimizer_state(),
+            average=None if average is None else engine.joined(average.values),
+        )
+
+    def _write_checkpoint(self, tensors: CheckpointTensors) -> int:
+        """Write what rank 0 holds, and return its size in bytes."""
+        checkpoints = self._folder.checkpoints
         drop_partial_checkpoints(checkpoints)
         folder = write_checkpoint(
-            checkpoints,
-            state=self.state,
-            base=parts.prepared.base,
-            weights=parts.prepared.saved_state(),
-            optimizer=optimizer_state(parts.optimizer, parts.prepared.segmenter),
-            average=None if parts.average is None else parts.average.values,
+            checkpoints, state=self.state, base=self._parts.prepared.base, tensors=tensors
         )
         if self.state.best_score is not None:
             # At every save, in case that the run was killed between the best one and its mark.
             mark_best(checkpoints, step=self.state.best_score.step)
         prune_checkpoints(checkpoints, keep=self._config.checkpoint.keep)
-        _logger.info("Saved %s.", folder)
+        return sum(path.stat().st_size for path in folder.iterdir())
+
+    def _note_save(self, *, seconds: float, num_bytes: int) -> None:
+        gibibytes = num_bytes / GIBIBYTE
+        values = {"checkpoint/seconds": seconds, "checkpoint/gibibytes": gibibytes}
+        self._records.write(self.state, kind="checkpoint", values=values)
+        folder = step_folder(self._folder.checkpoints, step=self.state.step)
+        _logger.info("Saved %s: %.3g GiB in %.2f s.", folder, gibibytes, seconds)
 
     def _result(self, message: str, *, exit_code: int) -> RunResult:
         return RunResult(

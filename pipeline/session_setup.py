@@ -14,9 +14,11 @@ from .checkpoint import OPTIMIZER, read_tensors
 from .config import PretrainConfig
 from .correction import Corrections
 from .ema import MovingAverage
+from .engine import Engine
 from .flattened_base import with_flattened_base
-from .optimizer import build_optimizer, load_optimizer_state
+from .optimizer import build_optimizer
 from .process_group import ProcessGroup
+from .rank_progress import RankProgress
 from .resume import checkpoint_to_resume, resume_state
 from .run_folder import RunFolder
 from .run_records import RunRecords
@@ -33,7 +35,12 @@ _logger = logging.getLogger(__name__)
 
 
 def open_session(
-    config: PretrainConfig, *, group: ProcessGroup, folder: RunFolder, stop: StopSignal
+    config: PretrainConfig,
+    *,
+    group: ProcessGroup,
+    folder: RunFolder,
+    stop: StopSignal,
+    progress: RankProgress,
 ) -> Session:
     """Open the data, build the model, and take over the run's latest checkpoint (collective).
 
@@ -70,21 +77,24 @@ def open_session(
         precision=config.precision,
         corrections=Corrections.of(config),
     ).train()
-    optimizer = build_optimizer(prepared.segmenter, config=config.optimizer)
-    wrapped_module, wrapped_optimizer = group.wrap(step_module, optimizer)
-    average = _moving_average(config, segmenter=prepared.segmenter)
+    progress.note_passes_of(step_module)
+    # The weights have their values by now: an engine may part them, and takes its masters of them.
+    engine = group.wrap(
+        step_module,
+        build_optimizer(prepared.segmenter, config=config.optimizer),
+        clip_gradient_norm=config.optimizer.clip_gradient_norm,
+    )
+    average = _moving_average(config, engine=engine)
     if checkpoint is not None:
-        tensors = read_tensors(checkpoint / OPTIMIZER)
-        load_optimizer_state(optimizer, prepared.segmenter, tensors=tensors)
+        engine.load_optimizer_state(read_tensors(checkpoint / OPTIMIZER))
         if average is not None and (checkpoint / AVERAGED_WEIGHTS).is_file():
-            average.load(read_tensors(checkpoint / AVERAGED_WEIGHTS))
+            average.load(engine.parts_of(read_tensors(checkpoint / AVERAGED_WEIGHTS)))
     parts = SessionParts(
         data=data,
         prepared=prepared,
-        optimizer=optimizer,
+        engine=engine,
         stepper=Stepper(
-            wrapped_module,
-            wrapped_optimizer,
+            engine,
             config=config,
             group=group,
             average=average,
@@ -98,7 +108,7 @@ def open_session(
         state=state,
         records=RunRecords(folder, config=config, is_on=group.is_main),
     )
-    return Session(parts, config=config, group=group, folder=folder, stop=stop)
+    return Session(parts, config=config, group=group, folder=folder, stop=stop, progress=progress)
 
 
 def _micro_batches_per_step(config: PretrainConfig, *, group: ProcessGroup) -> int:
@@ -130,9 +140,9 @@ def _identity(
     )
 
 
-def _moving_average(config: PretrainConfig, *, segmenter: Segmenter) -> MovingAverage | None:
+def _moving_average(config: PretrainConfig, *, engine: Engine) -> MovingAverage | None:
     decay = config.optimizer.ema_decay
-    return None if decay is None else MovingAverage(segmenter, decay=decay)
+    return None if decay is None else MovingAverage(engine.weight_parts(), decay=decay)
 
 
 def _training_loader(
@@ -162,4 +172,5 @@ def _training_loader(
         num_ranks=group.num_ranks,
         first_step=first_step,
         num_workers=config.data.num_workers,
+        replaces_broken=config.data.max_broken_samples > 0,
     )

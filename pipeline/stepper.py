@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
 
 from .batches import TrainingBatch
 from .config import PretrainConfig
 from .ema import MovingAverage
-from .optimizer import set_learning_rate
+from .engine import Engine
+from .optimizer import trainable_parameters
 from .process_group import ProcessGroup
 from .schedule import learning_rate_at
 from .seeding import seed_step
@@ -40,12 +40,11 @@ class StepOutcome:
 
 
 class Stepper:
-    """Takes optimizer steps with a wrapped `TrainingStep`."""
+    """Takes optimizer steps, whichever engine takes them."""
 
     def __init__(
         self,
-        module: nn.Module,
-        optimizer: Optimizer,
+        engine: Engine,
         *,
         config: PretrainConfig,
         group: ProcessGroup,
@@ -55,20 +54,17 @@ class Stepper:
         """Hold on to what a step needs.
 
         Args:
-            module: The `TrainingStep` as the engine wrapped it.
-            optimizer: As the engine wrapped it.
-            config: Schedule, clipping and batch size.
+            engine: Has the `TrainingStep` and its optimizer.
+            config: Schedule and batch size.
             group: The ranks that step together.
             average: Follows the weights after every step, where it is kept.
-            segmenter: The unwrapped model, for the average.
+            segmenter: The unwrapped model, to see that everything that trains gets a gradient.
         """
-        self._module = module
-        self._optimizer = optimizer
+        self._engine = engine
         self._config = config
         self._group = group
         self._average = average
         self._segmenter = segmenter
-        self._parameters = [one for one in segmenter.parameters() if one.requires_grad]
         self._is_checked = False
 
     def take(self, micro_batches: Sequence[TrainingBatch], *, step: int) -> StepOutcome:
@@ -78,20 +74,20 @@ class Stepper:
             NonFiniteLossError: On every rank, with the weights as they were.
         """
         seed_step(self._config.run.seed, step=step, rank=self._group.rank)
-        self._optimizer.zero_grad(set_to_none=True)
         sums: Counter[str] = Counter()
         bad_keys: list[str] = []
-        for batch, context in self._with_reduction_last(micro_batches):
-            with context:
-                terms = self._module(batch.to(self._group.device))
-                self._group.backward(terms.total)
-            local = {name: float(value) for name, value in terms.sums.items()}
-            if not all(math.isfinite(value) for value in local.values()):
-                bad_keys += batch.keys
-            sums.update(local)
-            sums["num_masks"] += terms.num_masks
-            sums["num_vanished_objects"] += batch.num_vanished_objects
-        self._check_gradients_exist()
+        last = len(micro_batches) - 1
+        with self._gradients_seen():
+            for number, batch in enumerate(micro_batches):
+                terms = self._engine.accumulate(
+                    batch.to(self._group.device), is_last=number == last
+                )
+                local = {name: float(value) for name, value in terms.sums.items()}
+                if not all(math.isfinite(value) for value in local.values()):
+                    bad_keys += batch.keys
+                sums.update(local)
+                sums["num_masks"] += terms.num_masks
+                sums["num_vanished_objects"] += batch.num_vanished_objects
         totals = self._add_up(sums, num_bad=len(bad_keys))
         self._refuse_non_finite(bad_keys, num_bad=int(totals.pop("num_bad")), step=step)
         num_masks, num_vanished = (
@@ -108,14 +104,6 @@ class Stepper:
             num_masks=num_masks,
             num_vanished_objects=num_vanished,
         )
-
-    def _with_reduction_last(
-        self, micro_batches: Sequence[TrainingBatch]
-    ) -> Iterator[tuple[TrainingBatch, contextlib.AbstractContextManager[object]]]:
-        """Pair each micro-batch with its context: gradients are reduced once, with the last."""
-        for batch in micro_batches[:-1]:
-            yield batch, self._group.without_reduction(self._module)
-        yield micro_batches[-1], contextlib.nullcontext()
 
     def _add_up(self, sums: Mapping[str, float], *, num_bad: int) -> dict[str, float]:
         """Return the sums over the ranks (collective)."""
@@ -134,8 +122,10 @@ class Stepper:
             )
 
     def _move_weights(self, step: int, *, keys: Sequence[str]) -> tuple[float, float]:
-        clip = self._config.optimizer.clip_gradient_norm
-        norm = float(nn.utils.clip_grad_norm_(self._parameters, math.inf if clip is None else clip))
+        rate = learning_rate_at(
+            step, config=self._config.optimizer, max_steps=self._config.run.max_steps
+        )
+        norm = self._engine.step(learning_rate=rate)
         if not math.isfinite(norm):
             everyone = [key for of_rank in self._group.gather(list(keys)) for key in of_rank]
             raise NonFiniteLossError(
@@ -143,23 +133,25 @@ class Stepper:
                 f"are {', '.join(everyone)}. The weights are those of step {step}. Try "
                 "precision=float32 or a lower optimizer.peak_learning_rate."
             )
-        rate = learning_rate_at(
-            step, config=self._config.optimizer, max_steps=self._config.run.max_steps
-        )
-        set_learning_rate(self._optimizer, learning_rate=rate)
-        self._optimizer.step()
         if self._average is not None:
-            self._average.update(self._segmenter, step=step)
+            self._average.update(self._engine.weight_parts(), step=step)
         return norm, rate
 
-    def _check_gradients_exist(self) -> None:
-        """Fail at the first step, and by name, where DDP would hang at the second."""
+    @contextlib.contextmanager
+    def _gradients_seen(self) -> Iterator[None]:
+        """Fail at the first step, and by name, where an engine would hang or leave weights out."""
         if self._is_checked:
+            yield
             return
         self._is_checked = True
-        missing = [
-            name
-            for name, parameter in self._segmenter.named_parameters()
-            if parameter.requires_grad and parameter.grad is None
+        trainable = trainable_parameters(self._segmenter)
+        missing = set(trainable)
+        hooks = [
+            weight.register_hook(lambda _, name=name: missing.discard(name))
+            for name, weight in trainable.items()
         ]
-        assert not missing, f"These parameters are trainable but get no gradient: {missing[:10]}"
+        yield
+        for hook in hooks:
+            hook.remove()
+        names = sorted(missing)[:10]
+        assert not names, f"These parameters are trainable but get no gradient: {names}"

@@ -78,15 +78,8 @@ def take_steps(group: ProcessGroup, folder: Path) -> None:
         num_ranks=group.num_ranks,
     )
     optimizer = build_optimizer(segmenter, config=config.optimizer)
-    wrapped, wrapped_optimizer = group.wrap(module, optimizer)
-    stepper = Stepper(
-        wrapped,
-        wrapped_optimizer,
-        config=config,
-        group=group,
-        average=None,
-        segmenter=segmenter,
-    )
+    engine = group.wrap(module, optimizer, clip_gradient_norm=config.optimizer.clip_gradient_norm)
+    stepper = Stepper(engine, config=config, group=group, average=None, segmenter=segmenter)
     reports = []
     for step, halves in enumerate(global_batches()):
         mine = halves if group.num_ranks == 1 else [halves[group.rank]]
@@ -115,6 +108,6 @@ def take_steps(group: ProcessGroup, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    ranks = start_process_group(num_expected=None, precision="float32")
+    ranks = start_process_group(load_config(PretrainConfig, list(OPTIONS)).run, precision="float32")
     take_steps(ranks, Path(sys.argv[1]))
     ranks.end()

@@ -8,9 +8,15 @@ import torch
 from torch import nn
 
 from model import verify_complete
-from pipeline.checkpoint import mark_best, prune_checkpoints, step_folders, write_checkpoint
+from pipeline.checkpoint import (
+    CheckpointTensors,
+    mark_best,
+    prune_checkpoints,
+    step_folders,
+    write_checkpoint,
+)
 from pipeline.config import OptimizerConfig
-from pipeline.ema import MovingAverage
+from pipeline.ema import MovingAverage, weights_replaced
 from pipeline.optimizer import build_optimizer, load_optimizer_state, optimizer_state
 from pipeline.resume import checkpoint_to_resume
 from pipeline.run_state import BestScore, RunIdentity, RunState, read_run_state
@@ -27,9 +33,9 @@ def write(checkpoints: Path, *, step: int) -> Path:
         checkpoints,
         state=RunState(identity=IDENTITY, step=step),
         base=None,
-        weights={"weight": torch.full((3,), float(step))},
-        optimizer={},
-        average=None,
+        tensors=CheckpointTensors(
+            weights={"weight": torch.full((3,), float(step))}, optimizer={}, average=None
+        ),
     )
 
 
@@ -186,18 +192,17 @@ def test_a_module_with_nothing_to_train_is_refused() -> None:
 
 def test_the_average_follows_and_steps_aside_again() -> None:
     module = nn.Linear(1, 1, bias=False)
-    with torch.no_grad():
-        module.weight.fill_(0.0)
-    average = MovingAverage(module, decay=0.5)
+    average = MovingAverage({"weight": torch.zeros(1, 1)}, decay=0.5)
     with torch.no_grad():
         module.weight.fill_(1.0)
-    average.update(module, step=1_000)
+    average.update({"weight": module.weight.detach()}, step=1_000)
     assert average.values["weight"].item() == 0.5
-    with average.in_place_of(module):
+    with weights_replaced(module, average.values):
         assert module.weight.item() == 0.5
     assert module.weight.item() == 1.0
 
 
 def test_an_average_of_other_parameters_is_refused() -> None:
+    average = MovingAverage({"weight": torch.zeros(1)}, decay=0.5)
     with pytest.raises(ValueError, match="other parameters"):
-        MovingAverage(nn.Linear(1, 1), decay=0.5).load({"other": torch.zeros(1)})
+        average.load({"other": torch.zeros(1)})

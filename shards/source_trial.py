@@ -127,7 +127,8 @@ def _fill(config: ValidateSourceConfig, *, guess: Guess) -> BuildConfig:
     is_free = all(getattr(options, name) == getattr(defaults, name) for name in guess.options)
     guessed = dict(guess.options) if is_free else {}  # they only fit each other
     if not options.name:
-        guessed["name"] = key_word(Path(config.root or "").resolve().name).strip("-") or "own"
+        name = Path(config.root or "").resolve().name.partition(".")[0]
+        guessed["name"] = key_word(name).strip("-") or "own"
     categories, organs = dict(options.categories), dict(options.organs)
     declared = {key_word(one) for one in categories}
     for one in guess.classes or (() if declared else (FOREGROUND,)):
@@ -141,7 +142,6 @@ def _fill(config: ValidateSourceConfig, *, guess: Guess) -> BuildConfig:
 
 def _plan(build: BuildConfig, *, report: BuildReport) -> BuildPlan:
     if build.source == "dicom" and build.dicom.salt_file is None:
-        report.note("splits are drawn with a secret of this trial; with yours they will differ")
         with tempfile.TemporaryDirectory(prefix="samuspretrain-") as folder:
             secret = Path(folder) / "secret"
             secret.write_text(secrets.token_hex(), "ascii")

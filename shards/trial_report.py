@@ -31,6 +31,8 @@ def describe_trial(trial: SourceTrial) -> Iterator[str]:
         )
         return
     yield from _describe_plan(trial.plan, samples=trial.samples)
+    if _lacks_secret(trial.build):
+        yield "The splits were drawn with a secret of this trial; with yours they will differ."
     for what, count in sorted(trial.report.notes.items()):
         yield f"note: {what}: {count}"
     if trial.report.num_problems:
@@ -47,9 +49,13 @@ def build_command(build: BuildConfig) -> str:
     words = [f"{name}={getattr(build, name)}" for name in ("source", "root", "output")]
     defaults = BuildConfig(source=build.source, root=build.root, output=build.output)
     words += _changed(build, defaults=defaults)
-    if build.source == "dicom" and build.dicom.salt_file is None:
+    if _lacks_secret(build):
         words.append("dicom.salt_file=FILE")
     return shlex.join(["python", "launchers/build_shards.py", *words])
+
+
+def _lacks_secret(build: BuildConfig) -> bool:
+    return build.source == "dicom" and build.dicom.salt_file is None
 
 
 def _describe_plan(plan: BuildPlan, *, samples: Sequence[UltrasoundSample]) -> Iterator[str]:

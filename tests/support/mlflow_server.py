@@ -15,6 +15,11 @@ from pathlib import Path
 
 import psutil
 
+_WITHOUT_SIDE_JOBS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+}
+
 
 class MlflowServer:
     """Keeps its address and its database from one start to the next."""
@@ -28,7 +33,9 @@ class MlflowServer:
         self.uri = f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start it, unless it runs, and wait until it answers."""
+        if self._process is not None:
+            return
         command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
         command += ["--host", "127.0.0.1", "--port", str(self._port)]
         command += ["--backend-store-uri", f"sqlite:///{self._folder / 'server.db'}"]
@@ -39,7 +46,7 @@ class MlflowServer:
                 stdout=log,
                 stderr=log,
                 cwd=self._folder,
-                env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+                env=os.environ | _WITHOUT_SIDE_JOBS,
             )
         deadline = time.monotonic() + 180
         while not self._answers():

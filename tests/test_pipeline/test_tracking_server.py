@@ -96,8 +96,7 @@ def test_an_outage_in_the_middle_is_caught_up_and_the_page_shows_the_whole_run(
     try:
         result = pretrain(nano_config(nano_corpora, root=tmp_path, words=words))
     finally:
-        server.kill()
-        server.start()
+        server.start()  # for the tests after this one, if it was not started again
     assert (result.exit_code, last_row_while_away) == (0, [4])
 
     run = only_run(server, experiment="outage")

@@ -147,6 +147,7 @@ def test_a_resnet_of_torchvision_starts_the_branch_and_nothing_else(name, has_bo
     assert torch.equal(found, expected)
 
 
+@slow
 def test_an_early_resnet_file_counts_no_batches_and_is_taken():
     tensors = torchvision.models.resnet34().state_dict()
     early = {key: value for key, value in tensors.items() if "num_batches" not in key}

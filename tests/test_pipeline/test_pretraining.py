@@ -118,6 +118,20 @@ def test_going_on_equals_going_through_bit_for_bit(nano_corpora: Path, root: Pat
     assert found == files_of(root / "whole" / last)
 
 
+@pytest.mark.slow
+def test_a_model_with_batch_norms_goes_on_bit_for_bit(nano_corpora: Path, root: Path) -> None:
+    model = "model.preset=sam_unet_tiny"
+    validation = (f"data.validation={nano_corpora / 'validation'}", "validation.every_steps=2")
+    for name, part in (("whole", ()), ("cut", ("run.max_steps=2",)), ("cut", ())):
+        words = (model, *validation, f"run.name={name}", *part)
+        pretrain(nano_config(nano_corpora, root=root, words=words))
+    assert losses_of(root / "cut") == losses_of(root / "whole")
+    last = "checkpoints/step-00000004"
+    found = files_of(root / "cut" / last)
+    assert found == files_of(root / "whole" / last)
+    assert b"running_mean" in found["weights.safetensors"]
+
+
 def test_accumulation_changes_on_resume_within_rounding(nano_corpora: Path, root: Path) -> None:
     pretrain(nano_config(nano_corpora, root=root, words=("run.name=whole",)))
     pretrain(nano_config(nano_corpora, root=root, words=("run.name=cut", "run.max_steps=2")))
@@ -134,6 +148,8 @@ def test_accumulation_changes_on_resume_within_rounding(nano_corpora: Path, root
         ("data.global_batch_size=8", "global_batch_size was 4, is 8"),
         ("run.seed=1", "seed was 0, is 1"),
         ("data.shards_per_block=2", "shards_per_block was 16, is 2"),
+        ("data.mixing_temperature=2", "mixing_temperature was None, is 2.0"),
+        ("data.max_per_sequence=1", "max_per_sequence was None, is 1"),
         ("model.overrides.depth=3", "the architecture .* was .* is"),
     ],
 )

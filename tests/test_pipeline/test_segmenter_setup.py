@@ -1,9 +1,16 @@
 """What a model cannot be trained for is refused before anything expensive."""
 
-import pytest
+import dataclasses
+from pathlib import Path
 
+import pytest
+import torch
+import torchvision
+
+from model import PRESETS, SamArchitecture
 from pipeline import PretrainConfig, load_config
-from pipeline.segmenter_setup import prepare_segmenter
+from pipeline.segmenter_setup import initialize_segmenter, prepare_segmenter
+from tests.support.small_sam import small_sam
 
 NEEDED = ("run.name=a", "data.train=corpus", "model.preset=sam_unet_tiny")
 
@@ -24,6 +31,28 @@ def test_a_model_of_one_unrated_mask_is_not_trained_for_more(
 ) -> None:
     with pytest.raises(ValueError, match=said):
         prepare_segmenter(load(*words), categories=())
+
+
+@pytest.mark.slow
+def test_a_resnet_is_a_start_and_no_base(tmp_path: Path) -> None:
+    resnet = tmp_path / "resnet34.pth"
+    torch.save(torchvision.models.resnet34().state_dict(), resnet)
+    overrides = (
+        "model.overrides.depth=4",
+        "model.overrides.global_blocks=[0,1,2,3]",
+        "model.overrides.branch_blocks=[3,4,6,3]",
+        "model.overrides.branch_channels=[64,128,256,512]",
+    )
+    with pytest.raises(ValueError, match=r"resnet34.pth .* start from it with initialize_from="):
+        prepare_segmenter(load(*overrides, f"model.base={resnet}"), categories=())
+    sam = tmp_path / "sam.pth"
+    architecture = dataclasses.replace(PRESETS["sam_tiny"], depth=4, global_blocks=(0, 1, 2, 3))
+    assert isinstance(architecture, SamArchitecture)
+    torch.save(small_sam(architecture).state_dict(), sam)
+    prepared = prepare_segmenter(load(*overrides, f"model.base={sam}"), categories=())
+    initialize_segmenter(prepared, source=str(resnet), registry="")
+    branch = "image_encoder.branch."
+    assert any(name.startswith(branch) for name in prepared.saved_names)
 
 
 def test_a_model_of_one_unrated_mask_trains_by_focal_loss_and_dice() -> None:

@@ -7,11 +7,9 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.slow
-def test_the_loader_benchmark_prints_its_tables():
-    options = ["num_subjects=3", "seconds_per_round=0.2", "num_rounds=1", "num_shards=20"]
+def printed_by(module, *options):
     outcome = subprocess.run(
-        [sys.executable, "-m", "benchmarks.loader", *options, "samples_per_shard=10"],
+        [sys.executable, "-m", f"benchmarks.{module}", *options],
         capture_output=True,
         text=True,
         check=False,
@@ -19,5 +17,25 @@ def test_the_loader_benchmark_prints_its_tables():
         timeout=300,
     )
     assert outcome.returncode == 0, outcome.stderr
-    for words in ("as published", "webdataset, decoded", "masks/s", "with two workers"):
-        assert words in outcome.stdout
+    return outcome.stdout
+
+
+@pytest.mark.slow
+def test_the_loader_benchmark_prints_its_tables():
+    printed = printed_by("loader", "num_subjects=3", "seconds_per_round=0.2", "num_rounds=1")
+    for words in ("as published", "webdataset, decoded", "masks/s", "MB/s", "batches, own"):
+        assert words in printed
+
+
+@pytest.mark.services
+def test_the_loader_benchmark_reads_from_a_bucket_too():
+    options = ("num_subjects=3", "seconds_per_round=0.1", "num_rounds=1", "bucket=true")
+    assert "from SeaweedFS, by the clock" in printed_by("loader", *options)
+
+
+@pytest.mark.slow
+def test_the_resume_benchmark_prints_its_tables():
+    options = ("num_shards=[2,20]", "samples_per_shard=10", "num_planned_shards=50")
+    printed = printed_by("loader_resume", *options)
+    for words in ("peak memory", "2 shards, at the beginning", "20 shards, there, two workers"):
+        assert words in printed

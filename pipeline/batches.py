@@ -132,6 +132,7 @@ def make_training_loader(  # noqa: PLR0913 -- where data, model and place in the
     num_ranks: int = 1,
     first_step: int = 0,
     num_workers: int = 0,
+    replaces_broken: bool = False,
 ) -> StreamLoader[TrainingBatch]:
     """Return the endless training batches of one rank.
 
@@ -152,6 +153,7 @@ def make_training_loader(  # noqa: PLR0913 -- where data, model and place in the
         num_ranks: Processes that train together.
         first_step: Optimizer steps already taken, from which to go on.
         num_workers: Processes that prepare batches; 0 does it in this one.
+        replaces_broken: Whether another sample stands in for a damaged one.
     """
     if max_objects_per_image < 1:
         raise ValueError(
@@ -175,7 +177,7 @@ def make_training_loader(  # noqa: PLR0913 -- where data, model and place in the
         num_ranks=num_ranks,
         first_step=first_step,
     )
-    stream = SampleStream(corpora, plan, transform=transform)
+    stream = SampleStream(corpora, plan, transform=transform, replaces_broken=replaces_broken)
     return make_stream_loader(stream, sampler, num_workers=num_workers, collate=collate)
 
 

@@ -1,11 +1,21 @@
 """Raw ultrasound datasets to tar shards, and shards to a resumable stream of samples."""
 
 from .building import build_corpora
-from .config import BuildConfig, InspectConfig, PhantomConfig, Us30kConfig, ValidateConfig
+from .config import (
+    BuildConfig,
+    InspectConfig,
+    PhantomConfig,
+    Us30kConfig,
+    ValidateConfig,
+    ValidateSourceConfig,
+)
 from .contact_sheet import category_colours, draw_contact_sheet, outline
 from .corpus_table import draw_tables, survey_corpus
 from .image_file import EncodedImage, decode_image, encode_png, read_image, read_label
 from .manifest import Manifest, ManifestSource, ShardEntry, SourceDescription, read_manifest
+from .own_data_config import CocoConfig, DicomConfig, FolderConfig, NiftiConfig
+from .read_report import ReadReport
+from .reading_config import ReadingConfig
 from .sample import (
     Origin,
     RunLength,
@@ -14,27 +24,38 @@ from .sample import (
     hash_pixels,
     make_key,
 )
+from .sequences import read_sequences
+from .shard_cache import check_cache
 from .shard_reader import Corpus, check_licences, open_corpus
 from .shard_writer import write_corpus
 from .shared_images import SharedImage, find_shared_images, was_checked_at_build
+from .source_trial import draw_trial, try_source
 from .sources import SOURCES
 from .step_slots import num_micro_batches
 from .storage import Storage
 from .stream_changes import describe_stream_differences
-from .stream_plan import SampleAddress, StreamPlan, StreamSource
+from .stream_plan import SampleAddress, StreamPlan
+from .stream_source import StreamSource
+from .trial_report import describe_trial
 from .validation import Finding, corpus_urls, validate_corpus
 
 __all__ = [
     "SOURCES",
     "BuildConfig",
+    "CocoConfig",
     "Corpus",
+    "DicomConfig",
     "EncodedImage",
     "Finding",
+    "FolderConfig",
     "InspectConfig",
     "Manifest",
     "ManifestSource",
+    "NiftiConfig",
     "Origin",
     "PhantomConfig",
+    "ReadReport",
+    "ReadingConfig",
     "RunLength",
     "SampleAddress",
     "ShardEntry",
@@ -47,14 +68,18 @@ __all__ = [
     "UltrasoundSample",
     "Us30kConfig",
     "ValidateConfig",
+    "ValidateSourceConfig",
     "build_corpora",
     "category_colours",
+    "check_cache",
     "check_licences",
     "corpus_urls",
     "decode_image",
     "describe_stream_differences",
+    "describe_trial",
     "draw_contact_sheet",
     "draw_tables",
+    "draw_trial",
     "encode_png",
     "find_shared_images",
     "hash_pixels",
@@ -65,7 +90,9 @@ __all__ = [
     "read_image",
     "read_label",
     "read_manifest",
+    "read_sequences",
     "survey_corpus",
+    "try_source",
     "validate_corpus",
     "was_checked_at_build",
     "write_corpus",

@@ -137,9 +137,15 @@ def encode_png(pixels: np.ndarray) -> EncodedImage:
     return EncodedImage(content=buffer.getvalue(), extension="png")
 
 
-def decode_image(content: bytes, *, where: str) -> np.ndarray:
-    """Return the pixels of a stored picture: uint8, (row column) or (row column 3)."""
-    picture = open_picture(content, where=where)
+def decode_image(content: bytes, *, where: str, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Return the pixels of a stored picture: uint8, (row column) or (row column 3).
+
+    Args:
+        content: The whole file.
+        where: Name for messages.
+        size: Rows and columns that it must have, where they are known; told before it is unpacked.
+    """
+    picture = open_picture(content, where=where, size=size)
     if picture.mode not in {"L", "RGB"}:
         raise ValueError(
             f"{where}: the stored picture has mode {picture.mode}, shards hold 8-bit grey or RGB. "
@@ -148,12 +154,16 @@ def decode_image(content: bytes, *, where: str) -> np.ndarray:
     return np.asarray(picture)
 
 
-def open_picture(content: bytes, *, where: str) -> Image.Image:
-    """Decode a picture file; whatever is wrong with it becomes a `ValueError` that names it."""
+def open_picture(content: bytes, *, where: str, size: tuple[int, int] | None = None) -> Image.Image:
+    """Decode a picture file; whatever is wrong with it becomes a `ValueError` that names it.
+
+    One that says to have other rows and columns than `size` is not unpacked: that may be a trap.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(content))
+            _check_size(picture, size=size)
             picture.load()
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
         raise ValueError(
@@ -161,6 +171,14 @@ def open_picture(content: bytes, *, where: str) -> Image.Image:
             "source, or take it out of the list."
         ) from error
     return picture
+
+
+def _check_size(picture: Image.Image, *, size: tuple[int, int] | None) -> None:
+    if size is not None and (picture.height, picture.width) != size:
+        raise ValueError(
+            f"it says that it has {picture.height} x {picture.width} pixels, its masks have "
+            f"{size[0]} x {size[1]}"
+        )
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -11,6 +11,7 @@ from .sample import Origin, RunLength, UltrasoundObject, UltrasoundSample
 OBJECTS_MEMBER = "objects.json"
 ORIGIN_MEMBER = "origin.json"
 IMAGE_MEMBERS = ("image.png", "image.jpg")
+_MEMBERS = (*IMAGE_MEMBERS, OBJECTS_MEMBER, ORIGIN_MEMBER)
 
 _BLOCK_BYTES = tarfile.BLOCKSIZE
 
@@ -69,7 +70,10 @@ def read_sample(packed: bytes, *, where: str) -> UltrasoundSample:
     if content is None:
         raise ValueError(f"{where}: {key} has no image member. Build the corpus again.")
     objects, origin = read_annotations(members, where=f"{where}: {key}")
-    image = decode_image(content, where=f"{where}: {key}")
+    sizes = {(thing.rle.rows, thing.rle.columns) for thing in objects}
+    if len(sizes) > 1:
+        raise ValueError(f"{where}: {key} has masks of several sizes. Build the corpus again.")
+    image = decode_image(content, where=f"{where}: {key}", size=next(iter(sizes), None))
     return UltrasoundSample(key=key, image=image, objects=objects, origin=origin)
 
 
@@ -107,7 +111,12 @@ def _parse_header(header: bytes) -> tuple[str, int]:
     total = sum(header) - sum(header[148:156]) + 8 * ord(" ")
     if int(header[148:154], 8) != total:
         raise ValueError("the header of a member is damaged")
-    return header[:100].rstrip(b"\0").decode("ascii"), int(header[124:135], 8)
+    path = header[:100].rstrip(b"\0").decode("ascii")
+    if header[156:157] != tarfile.REGTYPE:
+        raise ValueError(f"member {path!r} is a link, a folder or a device, not a file")
+    if path.partition(".")[2] not in _MEMBERS:
+        raise ValueError(f"member {path!r} is none of KEY.{{{', '.join(_MEMBERS)}}}")
+    return path, int(header[124:135], 8)
 
 
 def _padded(num_bytes: int) -> int:

@@ -1,24 +1,33 @@
 """A torch loader over a stream plan; the only file of this package that imports torch."""
 
+import contextlib
+import logging
+import threading
 import traceback
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from .loader_workers import fork_server, prepare_worker
+from .read_report import ReadReport
+from .reading_config import LONGEST_BATCH_SECONDS
 from .sample import UltrasoundSample
-from .shard_reader import Corpus
+from .shard_prefetch import ShardPrefetch
+from .shard_reader import BrokenSampleError, Corpus
 from .step_slots import micro_batches, num_micro_batches, slots_of_rank
 from .stream_plan import StreamPlan
 
 ItemT = TypeVar("ItemT")
 BatchT = TypeVar("BatchT")
 
-WORKER_TIMEOUT_SECONDS = 600.0
-"""A worker that gives nothing for so long is stuck: reading times out and retries much sooner."""
+LATE_SECONDS = 30.0
+"""A batch that lets the training wait for so long is logged, long before other ranks give up."""
+
+_logger = logging.getLogger(__name__)
 
 
 class SampleError(RuntimeError):
@@ -34,6 +43,7 @@ class SampleStream(Dataset[ItemT], Generic[ItemT]):
         plan: StreamPlan,
         *,
         transform: Callable[[UltrasoundSample, int], ItemT],
+        replaces_broken: bool = False,
     ) -> None:
         """Remember what to read and in which order; nothing is opened yet.
 
@@ -42,10 +52,17 @@ class SampleStream(Dataset[ItemT], Generic[ItemT]):
             plan: Says which sample comes at which position.
             transform: Makes an item from a sample and its position in the sequence. The position is
                 its only source of chance, so that a resumed run draws what the first would have.
+            replaces_broken: Whether the next sample of its shard stands in for one that is damaged
+                in its shard; else it is an error.
         """
         self._corpora = tuple(corpora)
         self._plan = plan
         self.transform = transform
+        self._replaces_broken = replaces_broken
+        self._broken: list[str] = []
+        self._told: Counter[str] = Counter()
+        self._looks_ahead = any(corpus.has_cache for corpus in self._corpora)
+        self._prefetch: ShardPrefetch | None = None  # begins in the process that reads
 
     def __getitem__(self, position: int) -> ItemT:
         """Return the item at a position of the sequence.
@@ -53,11 +70,12 @@ class SampleStream(Dataset[ItemT], Generic[ItemT]):
         Raises:
             SampleError: If the sample cannot be read or transformed.
         """
+        self._look_ahead(position)
         source, shard, place = self._plan.address(position)
         corpus = self._corpora[source]
         where = f"sample {place}"
         try:
-            sample = corpus.read(shard, place)
+            sample = self._read(corpus, shard=shard, place=place)
             where = sample.key
             return self.transform(sample, position)
         except Exception as error:
@@ -65,6 +83,45 @@ class SampleStream(Dataset[ItemT], Generic[ItemT]):
             raise SampleError(
                 f"{corpus.url}, shard {name}, {where}: {type(error).__name__}: {error}"
             ) from error
+
+    def take_report(self) -> ReadReport:
+        """Return what reading took in this process since the last call."""
+        corpora = [*self._corpora, *(self._prefetch.corpora if self._prefetch else ())]
+        # Copied first: another thread may be counting.
+        counts = sum((Counter(corpus.counts) for corpus in corpora), Counter[str]())
+        report = ReadReport(counts=counts - self._told, broken=tuple(self._broken))
+        self._told = counts
+        self._broken.clear()
+        return report
+
+    def close(self) -> None:
+        """End what runs beside the reading in this process."""
+        if self._prefetch is not None:
+            self._prefetch.close()
+            self._prefetch = None
+
+    def _look_ahead(self, position: int) -> None:
+        if self._looks_ahead:
+            if self._prefetch is None:
+                self._prefetch = ShardPrefetch(self._corpora, self._plan)
+            self._prefetch.reach(position)
+
+    def _read(self, corpus: Corpus, *, shard: int, place: int) -> UltrasoundSample:
+        """Return the sample, or the next of its shard that is whole.
+
+        Which one that is depends on the shard's bytes alone: it is the same for any rank, worker
+        and run. What a store does not give is no damage, and always an error.
+        """
+        if not self._replaces_broken:
+            return corpus.read(shard, place)
+        num_samples = corpus.samples_per_shard[shard]
+        for candidate in (*range(place, num_samples), *range(place)):
+            try:
+                return corpus.read(shard, candidate)
+            except BrokenSampleError as error:
+                name = corpus.manifest.shards[shard].name
+                self._broken.append(f"{name}, sample {candidate}: {error}")
+        raise BrokenSampleError(f"no sample of the shard is whole; the last: {self._broken[-1]}")
 
 
 class MicroBatchSampler(Sampler[list[int]]):
@@ -95,7 +152,7 @@ class MicroBatchSampler(Sampler[list[int]]):
         )
         self._global_batch_size = global_batch_size
         self._micro_batch_size = micro_batch_size
-        self._rank = rank
+        self.rank = rank
         self._num_ranks = num_ranks
         self._first_step = first_step
 
@@ -106,7 +163,7 @@ class MicroBatchSampler(Sampler[list[int]]):
             slots = slots_of_rank(
                 step,
                 global_batch_size=self._global_batch_size,
-                rank=self._rank,
+                rank=self.rank,
                 num_ranks=self._num_ranks,
             )
             for positions in micro_batches(slots, micro_batch_size=self._micro_batch_size):
@@ -121,21 +178,57 @@ class StreamLoader(Generic[BatchT]):
     DataLoader over the ranks once more and lose samples in silence; it leaves this one alone.
     """
 
-    def __init__(self, loader: "DataLoader[BatchT | _Failure]") -> None:
+    def __init__(
+        self,
+        loader: "DataLoader[_Delivery[BatchT] | _Failure]",
+        *,
+        close: Callable[[], None],
+        rank: int,
+    ) -> None:
+        """Wrap a torch loader; `make_stream_loader` is the way in."""
         self._loader = loader
+        self._close = close
+        self._rank = rank
+        self._report = ReadReport()
 
     def __iter__(self) -> Generator[BatchT]:
         """Start the workers and yield batches; closing or dropping the iterator stops them.
 
         Raises:
-            SampleError: At the place in the order where the sample would have come.
+            SampleError: At the place in the order where the sample would have come, or when no
+                batch comes at all.
         """
-        for batch in self._loader:
-            if isinstance(batch, _Failure):
-                error = SampleError(batch.message)
-                error.add_note(batch.traceback)
-                raise error
-            yield batch
+        deliveries = iter(self._loader)
+        try:
+            while True:
+                delivery = self._next(deliveries)
+                if isinstance(delivery, _Failure):
+                    error = SampleError(delivery.message)
+                    error.add_note(delivery.traceback)
+                    raise error
+                self._report += delivery.report
+                yield delivery.batch
+        finally:
+            self._close()
+
+    def take_report(self) -> ReadReport:
+        """Return what it took to read the batches since the last call."""
+        report, self._report = self._report, ReadReport()
+        return report
+
+    def _next(
+        self, deliveries: "Iterator[_Delivery[BatchT] | _Failure]"
+    ) -> "_Delivery[BatchT] | _Failure":
+        try:
+            with _logged_when_late(self._rank):
+                return next(deliveries)
+        except RuntimeError as error:
+            if "timed out" not in str(error):
+                raise
+            raise SampleError(
+                f"Rank {self._rank} got no batch for {LONGEST_BATCH_SECONDS:.0f} s. Its workers "
+                "have logged what they waited for; if they have not, the transform may hang."
+            ) from error
 
 
 def make_stream_loader(
@@ -166,13 +259,20 @@ def make_stream_loader(
         collate_fn=_unchanged,
         num_workers=num_workers,
         pin_memory=torch.cuda.is_available(),
-        timeout=WORKER_TIMEOUT_SECONDS if num_workers else 0,
+        timeout=LONGEST_BATCH_SECONDS if num_workers else 0,
         worker_init_fn=prepare_worker,
         multiprocessing_context=fork_server(preload=preload) if num_workers else None,
         generator=torch.Generator(),  # its own, so that making a loader draws no global number
         prefetch_factor=prefetch_factor if num_workers else None,
     )
-    return StreamLoader(loader)
+    return StreamLoader(loader, close=stream.close, rank=sampler.rank)
+
+
+class _Delivery(NamedTuple, Generic[BatchT]):
+    """A batch and what reading it took; a tuple, since torch pins what is in tuples."""
+
+    batch: BatchT
+    report: ReadReport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +283,7 @@ class _Failure:
     traceback: str
 
 
-class _MicroBatchDataset(Dataset[BatchT | _Failure], Generic[ItemT, BatchT]):
+class _MicroBatchDataset(Dataset[_Delivery[BatchT] | _Failure], Generic[ItemT, BatchT]):
     """A map from the positions of a micro-batch to the batch."""
 
     def __init__(
@@ -192,11 +292,26 @@ class _MicroBatchDataset(Dataset[BatchT | _Failure], Generic[ItemT, BatchT]):
         self._stream = stream
         self._collate = collate
 
-    def __getitem__(self, positions: list[int]) -> BatchT | _Failure:
+    def __getitem__(self, positions: list[int]) -> _Delivery[BatchT] | _Failure:
         try:
-            return self._collate([self._stream[position] for position in positions])
+            batch = self._collate([self._stream[position] for position in positions])
+            return _Delivery(batch, self._stream.take_report())
         except SampleError as error:
             return _Failure(message=str(error), traceback=traceback.format_exc())
+
+
+@contextlib.contextmanager
+def _logged_when_late(rank: int) -> Iterator[None]:
+    """Log once if the inside of the `with` takes long; it need not end for that."""
+    message = "Rank %d has waited %.0f s for a batch; after %.0f s the run stops."
+    arguments = (message, rank, LATE_SECONDS, LONGEST_BATCH_SECONDS)
+    timer = threading.Timer(LATE_SECONDS, _logger.warning, arguments)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _unchanged(batch: BatchT) -> BatchT:

@@ -8,6 +8,9 @@ import hashlib
 
 import numpy as np
 
+END_OF_TAR_BYTES = 1024
+"""Two empty blocks follow the last sample."""
+
 INDEX_RECORD = np.dtype([("offset", "<u8"), ("length", "<u8"), ("digest", "u1", (32,))])
 
 
@@ -27,7 +30,7 @@ def parse_index(content: bytes, *, num_samples: int, num_bytes: int, where: str)
     Args:
         content: The whole file.
         num_samples: What the manifest promises.
-        num_bytes: Size of the shard, beyond which no sample can lie.
+        num_bytes: Size of the shard, which ends behind its last sample.
         where: Name for messages.
 
     Raises:
@@ -39,9 +42,10 @@ def parse_index(content: bytes, *, num_samples: int, num_bytes: int, where: str)
             f"{num_samples * INDEX_RECORD.itemsize}. Copy it again, or build the corpus again."
         )
     records = np.frombuffer(content, dtype=INDEX_RECORD)
-    if ((records["offset"] + records["length"]) > num_bytes).any():
+    end = max((records["offset"] + records["length"]).tolist(), default=0)
+    if end + END_OF_TAR_BYTES != num_bytes:
         raise ValueError(
-            f"{where}: points behind the end of its shard ({num_bytes} bytes). "
-            "Copy it again, or build the corpus again."
+            f"{where}: its samples end at byte {end}, its shard has {num_bytes} bytes: they do not "
+            "belong together. Copy both again, or build the corpus again."
         )
     return records

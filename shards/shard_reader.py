@@ -5,33 +5,50 @@ import dataclasses
 import difflib
 import itertools
 import os
-from collections import OrderedDict
-from collections.abc import Collection, Iterable
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from .manifest import MANIFEST_NAME, Manifest, ShardEntry, parse_manifest
+from .reading_config import ReadingConfig
 from .sample import Origin, UltrasoundObject, UltrasoundSample
 from .sample_members import read_annotations, read_sample, unpack_members
-from .shard_index import digest_bytes, parse_index
+from .shard_cache import ShardCache
+from .shard_index import INDEX_RECORD, digest_bytes, parse_index
 from .storage import Storage
 
 MAX_CACHED_INDEXES = 64
 """Index files kept in memory; at 48 bytes a sample some megabytes."""
 
+READINGS_OF_A_SAMPLE = 3
+"""From its store: bytes can be damaged on their way."""
 
-def open_corpus(url: str) -> "Corpus":
+_SIMULTANEOUS_QUESTIONS = 16
+
+
+class BrokenSampleError(ValueError):
+    """The bytes of one sample are not those that were written, or are no sample."""
+
+
+def open_corpus(url: str, *, reading: ReadingConfig | None = None) -> "Corpus":
     """Open the corpus at `url`: its manifest is read, and every shard's presence and size checked.
+
+    Args:
+        url: Folder or URL that holds `manifest.json`.
+        reading: Patience with the store, and a cache; None takes the defaults, without a cache.
 
     Raises:
         FileNotFoundError: There is no manifest, or a shard is missing.
         ValueError: The manifest is damaged or newer, or a shard has another size.
+        OSError: The store does not answer.
     """
-    storage = Storage(url)
+    storage = Storage(url, reading=reading)
     manifest = parse_manifest(storage)
     _check_shards(storage, manifest=manifest)
-    return Corpus(url, manifest=manifest)
+    return Corpus(url, manifest=manifest, reading=reading)
 
 
 class Corpus:
@@ -41,10 +58,15 @@ class Corpus:
     that reads. Samples have an address (shard, sample) and a place in the flat order of all shards.
     """
 
-    def __init__(self, url: str, *, manifest: Manifest) -> None:
+    def __init__(
+        self, url: str, *, manifest: Manifest, reading: ReadingConfig | None = None
+    ) -> None:
         """Wrap a manifest that was checked; `open_corpus` is the way in."""
         self.url = url
         self.manifest = manifest
+        self.counts: Counter[str] = Counter()
+        self._reading = reading or ReadingConfig()
+        self._cache = ShardCache.of(self._reading, counts=self.counts)
         self.samples_per_shard = tuple(shard.num_samples for shard in manifest.shards)
         self._ends = list(itertools.accumulate(self.samples_per_shard))
         self._storage: Storage | None = None
@@ -53,10 +75,10 @@ class Corpus:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the filesystem and the cached index files behind."""
-        return {"url": self.url, "manifest": self.manifest}
+        return {"url": self.url, "manifest": self.manifest, "reading": self._reading}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["url"], manifest=state["manifest"])
+        self.__init__(state["url"], manifest=state["manifest"], reading=state["reading"])
 
     def __repr__(self) -> str:
         return f"Corpus({self.url!r}, num_samples={self.num_samples})"
@@ -77,10 +99,15 @@ class Corpus:
         """Read one sample; its digest is checked and its image decoded once.
 
         Raises:
-            ValueError: The bytes are not those that were written.
+            BrokenSampleError: The bytes are not those that were written, or no sample.
+            ValueError: The index of the shard does not fit it.
+            OSError: The shard is not there, or its store does not answer.
         """
         packed, where = self._read_packed(shard, sample)
-        return read_sample(packed, where=where)
+        try:
+            return read_sample(packed, where=where)
+        except ValueError as error:
+            raise BrokenSampleError(str(error)) from error
 
     def read_flat(self, index: int) -> UltrasoundSample:
         """Read the sample at a place in the flat order."""
@@ -115,21 +142,50 @@ class Corpus:
         names = {source.name for source in kept}
         shards = tuple(shard for shard in self.manifest.shards if shard.source in names)
         manifest = dataclasses.replace(self.manifest, sources=tuple(kept), shards=shards)
-        return Corpus(self.url, manifest=manifest)
+        return Corpus(self.url, manifest=manifest, reading=self._reading)
+
+    @property
+    def has_cache(self) -> bool:
+        """Whether shards are kept near at hand."""
+        return self._cache is not None
+
+    def fetch(self, shard: int) -> None:
+        """Take a shard into the cache; it is no error if that fails."""
+        if self._cache is not None:
+            self._cache.fetch(self.manifest.shards[shard], storage=self._opened())
 
     def _read_packed(self, shard: int, sample: int) -> tuple[bytes, str]:
         entry = self.manifest.shards[shard]
         record = self._index(shard)[sample]
+        where = self._opened().shown(entry.name)
+        packed = b""
+        for packed in self._readings(entry, record=record):
+            if np.array_equal(digest_bytes(packed), record["digest"]):
+                return packed, where
+        raise BrokenSampleError(
+            f"{where}: sample {sample}{_name_of(packed)} does not have the digest of its index: "
+            "the shard is damaged, or was replaced. Copy it again, or build the corpus again."
+        )
+
+    def _readings(self, entry: ShardEntry, *, record: np.ndarray) -> Iterator[bytes]:
+        """Yield a sample's bytes from the cache, then from the store, as often as one cares."""
         start = int(record["offset"])
+        end = start + int(record["length"])
+        if self._cache is not None:
+            packed = self._cache.read_range(entry, start=start, end=end)
+            if packed is not None:
+                yield packed
+                self._cache.drop(entry)
         storage = self._opened()
-        packed = storage.read_range(entry.name, start=start, end=start + int(record["length"]))
-        where = storage.shown(entry.name)
-        if not np.array_equal(digest_bytes(packed), record["digest"]):
-            raise ValueError(
-                f"{where}: sample {sample}{_name_of(packed)} does not have the digest of its "
-                "index: the shard is damaged. Copy it again, or build the corpus again."
-            )
-        return packed, where
+        for number in range(1 if storage.is_local else READINGS_OF_A_SAMPLE):
+            self.counts["retries"] += number > 0
+            try:
+                yield storage.read_range(entry.name, start=start, end=end)
+            except FileNotFoundError as error:
+                raise FileNotFoundError(
+                    f"{storage.shown(entry.name)}: is gone, but {MANIFEST_NAME} lists it: it, or "
+                    "the place that held it, was removed. Restore it and start the run again."
+                ) from error
 
     def _index(self, shard: int) -> np.ndarray:
         if shard in self._indexes:
@@ -145,7 +201,7 @@ class Corpus:
 
     def _opened(self) -> Storage:
         if self._storage is None or self._storage_process != os.getpid():
-            self._storage = Storage(self.url)
+            self._storage = Storage(self.url, reading=self._reading, counts=self.counts)
             self._storage_process = os.getpid()
         return self._storage
 
@@ -172,7 +228,9 @@ def read_index(storage: Storage, *, entry: ShardEntry) -> np.ndarray:
     """Read and check the index file of a shard."""
     where = storage.shown(entry.index_name)
     try:
-        content = storage.read(entry.index_name)
+        # One byte more than it should have tells that it has more.
+        end = entry.num_samples * INDEX_RECORD.itemsize + 1
+        content = storage.read_range(entry.index_name, start=0, end=end)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{where}: is missing. Copy the whole folder, or build the corpus again."
@@ -183,11 +241,12 @@ def read_index(storage: Storage, *, entry: ShardEntry) -> np.ndarray:
 
 
 def _check_shards(storage: Storage, *, manifest: Manifest) -> None:
-    sizes = storage.sizes()
+    sizes: dict[str, int | None] = {**storage.sizes()}
+    untold = [entry.name for entry in manifest.shards if entry.name not in sizes]
+    with ThreadPoolExecutor(_SIMULTANEOUS_QUESTIONS) as pool:  # plain HTTP is asked one by one
+        sizes |= zip(untold, pool.map(storage.size, untold), strict=True)
     for entry in manifest.shards:
-        num_bytes = sizes.get(entry.name)
-        if num_bytes is None:
-            num_bytes = storage.size(entry.name)
+        num_bytes = sizes[entry.name]
         if num_bytes is None:
             raise FileNotFoundError(
                 f"{storage.shown(entry.name)}: is missing, but {MANIFEST_NAME} lists it. "

@@ -3,35 +3,24 @@
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-S3_TIMEOUTS: dict[str, Any] = {
-    "connect_timeout": 10,
-    "read_timeout": 30,
-    "retries": {"max_attempts": 5, "mode": "standard"},
-}
-"""Seconds; together well below the time-out of a collective, so that a stall is an error here."""
+from .reading_config import ReadingConfig
+from .store_retries import StoreRetries, is_beyond_end
 
+ResultT = TypeVar("ResultT")
 
-@contextlib.contextmanager
-def _explained(url: str) -> Iterator[None]:
-    """Turn the errors of a store's own library into an `OSError` that says where to look."""
-    try:
-        yield
-    except OSError:
-        raise
-    except Exception as error:
-        if not type(error).__module__.startswith(("botocore", "aiobotocore", "aiohttp")):
-            raise
-        raise OSError(
-            f"{url}: the store does not answer as it should ({error}). Check its address "
-            "(AWS_ENDPOINT_URL), the keys (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and the net."
-        ) from error
+CONNECT_SECONDS = 10
+LONG_FACTOR = 10
+"""A whole shard, or a long list of files, may take so many times as long as a range."""
+
+_S3 = ("s3://", "s3a://")
 
 
 class Storage:
@@ -40,24 +29,44 @@ class Storage:
     Build it in the process that uses it: s3fs does not survive a fork.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        reading: ReadingConfig | None = None,
+        counts: Counter[str] | None = None,
+    ) -> None:
         """Open the filesystem of `url`; the folder itself need not exist.
+
+        Args:
+            url: A folder, or anything that fsspec opens.
+            reading: Patience with a store that does not answer; None takes the defaults.
+            counts: Gets the number of requests that were made again, as `retries`.
 
         Raises:
             ValueError: No filesystem is installed for the URL's scheme.
         """
-        is_s3 = url.startswith(("s3://", "s3a://"))
-        options = {"config_kwargs": S3_TIMEOUTS} if is_s3 else {}
+        reading = reading or ReadingConfig()
+        self._seconds = reading.request_seconds
         try:
-            self.filesystem, folder = fsspec.url_to_fs(url, skip_instance_cache=True, **options)
+            self.filesystem, folder = fsspec.url_to_fs(
+                url, skip_instance_cache=True, **_options(url, seconds=self._seconds)
+            )
         except (ValueError, ImportError) as error:
             raise ValueError(
                 f"{url}: this kind of URL cannot be opened ({error}). "
                 "Give a folder, s3://bucket/folder, or another URL that fsspec knows."
             ) from error
+        if url.startswith(_S3):
+            self.filesystem.retries = 1  # ours are the only ones
         self.url = url
         self.folder = folder.rstrip("/") or "/"
         self.is_local = isinstance(self.filesystem, LocalFileSystem)
+        self._retries = StoreRetries(
+            url,
+            deadline_seconds=reading.deadline_seconds,
+            counts=Counter() if counts is None else counts,
+        )
 
     def path(self, name: str) -> str:
         """Return the filesystem's own path of a file in the folder."""
@@ -69,9 +78,9 @@ class Storage:
 
     def sizes(self) -> dict[str, int]:
         """Return name -> bytes of the files in the folder; empty where it cannot be listed."""
+        limit = self._limit(LONG_FACTOR)
         try:
-            with _explained(self.url):
-                entries = self.filesystem.ls(self.folder, detail=True)
+            entries = self._ask(lambda: self.filesystem.ls(self.folder, detail=True, **limit))
         except (OSError, NotImplementedError):
             return {}
         return {
@@ -82,9 +91,9 @@ class Storage:
 
     def size(self, name: str) -> int | None:
         """Return a file's bytes, or None where it does not exist."""
+        limit = self._limit()
         try:
-            with _explained(self.url):
-                return int(self.filesystem.size(self.path(name)))
+            return int(self._ask(lambda: self.filesystem.size(self.path(name), **limit)))
         except FileNotFoundError:
             return None
 
@@ -94,19 +103,40 @@ class Storage:
         Raises:
             FileNotFoundError: There is no such file.
         """
-        with _explained(self.url):
-            return self.filesystem.cat_file(self.path(name))
+        limit = self._limit(LONG_FACTOR)
+        return self._ask(lambda: self.filesystem.cat_file(self.path(name), **limit))
 
     def read_range(self, name: str, *, start: int, end: int) -> bytes:
-        """Return the bytes from `start` up to `end` with one request."""
-        with _explained(self.url):
-            return self.filesystem.cat_file(self.path(name), start=start, end=end)
+        """Return the bytes from `start` up to `end` with one request; fewer where the file ends.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            OSError: The store knows no ranges, or does not answer.
+        """
+        limit = self._limit()
+
+        def request() -> bytes:
+            try:
+                return self.filesystem.cat_file(self.path(name), start=start, end=end, **limit)
+            except Exception as error:
+                if is_beyond_end(error):
+                    return b""
+                raise
+
+        content = self._ask(request)
+        if len(content) > end - start:
+            raise OSError(
+                f"{self.shown(name)}: asked for {end - start} bytes, the server sent "
+                f"{len(content)}: it knows no ranges. Serve the corpus with one that does (nginx, "
+                "Apache, any S3), or copy it to a disk."
+            )
+        return content
 
     def is_empty(self) -> bool:
         """Whether the folder is missing or holds nothing."""
+        limit = self._limit(LONG_FACTOR)
         try:
-            with _explained(self.url):
-                return not self.filesystem.ls(self.folder, detail=False)
+            return not self._ask(lambda: self.filesystem.ls(self.folder, detail=False, **limit))
         except (FileNotFoundError, NotADirectoryError):
             return True
 
@@ -129,9 +159,8 @@ class Storage:
         with tempfile.TemporaryDirectory(prefix="shards-") as folder:
             partial = Path(folder) / name
             yield partial
-            with _explained(self.url):
-                self.filesystem.makedirs(self.folder, exist_ok=True)
-                self.filesystem.put_file(str(partial), self.path(name))
+            self._ask(lambda: self.filesystem.makedirs(self.folder, exist_ok=True))
+            self._ask(lambda: self.filesystem.put_file(str(partial), self.path(name)))
 
     def write(self, name: str, *, content: bytes) -> None:
         """Write a whole file, visible only when complete."""
@@ -144,9 +173,30 @@ class Storage:
             if Path(self.folder).exists():
                 shutil.rmtree(self.folder)
         elif not self.is_empty():
-            self.filesystem.rm(self.folder, recursive=True)
+            self._ask(lambda: self.filesystem.rm(self.folder, recursive=True))
+
+    def _ask(self, request: Callable[[], ResultT]) -> ResultT:
+        """Return what the filesystem answers; a disk is asked once."""
+        return request() if self.is_local else self._retries.call(request)
+
+    def _limit(self, factor: int = 1) -> dict[str, float]:
+        """Return the option that ends a request that drips; the libraries know silence alone."""
+        return {"timeout": factor * self._seconds} if self.filesystem.async_impl else {}
 
 
 def join_url(url: str, *, name: str) -> str:
     """Return the URL of something inside the folder `url`."""
     return f"{url.rstrip('/')}/{name}"
+
+
+def _options(url: str, *, seconds: float) -> dict[str, Any]:
+    """Return what makes the filesystem of a URL give up a silent server, and never ask twice."""
+    if url.startswith(_S3):
+        silence = {"connect_timeout": min(CONNECT_SECONDS, seconds), "read_timeout": seconds}
+        return {"config_kwargs": {**silence, "retries": {"total_max_attempts": 1}}}
+    if url.startswith(("http://", "https://")):
+        from aiohttp import ClientTimeout  # noqa: PLC0415 -- a third of a second
+
+        timeout = ClientTimeout(sock_connect=min(CONNECT_SECONDS, seconds), sock_read=seconds)
+        return {"client_kwargs": {"timeout": timeout}}
+    return {}

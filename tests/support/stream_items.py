@@ -1,6 +1,7 @@
 """What stream tests make of samples and batches; importable, since workers unpickle it."""
 
 import os
+import time
 from typing import NamedTuple
 
 from shards import UltrasoundSample
@@ -23,6 +24,12 @@ def describe_sample(sample: UltrasoundSample, position: int) -> StreamItem:
 def refuse_sample(sample: UltrasoundSample, position: int) -> StreamItem:
     """Stand in for a transform with a defect."""
     raise KeyError(position)
+
+
+def hang(sample: UltrasoundSample, position: int) -> StreamItem:
+    """Stand in for a transform that never ends."""
+    time.sleep(60)
+    return describe_sample(sample, position)
 
 
 def keep_items(items: list[StreamItem]) -> list[StreamItem]:

@@ -1,5 +1,5 @@
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -7,9 +7,11 @@ import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.pixels import pixel_array
+from pydicom.uid import MPEG4HP41
 
 from shards import BuildConfig, DicomConfig, build_corpora, open_corpus
 from shards.build_report import BuildReport
+from shards.reading import RawFile, read_dicom_frame
 from shards.sources.dicom import plan_dicom
 from tests.support.dicom_files import (
     BIRTH_DATE,
@@ -253,15 +255,28 @@ def test_what_is_wrong_with_segmentations_is_told_together(tmp_path, salt):
     assert "no.dcm: does not begin as a DICOM file does" in problems
 
 
-def test_a_compression_that_nothing_decodes_is_told_with_what_to_install(tmp_path, salt):
-    path = get_testdata_file("JPEGLSNearLossless_08.dcm", download=False)
-    dataset = dcmread(str(path))
-    dataset.Modality = "US"
-    (tmp_path / "raw").mkdir()
-    dataset.save_as(tmp_path / "raw/ls.dcm")
-    found = read(tmp_path / "raw", salt, outside="keep", without_mask="keep")
-    assert "ls.dcm: cannot be read as DICOM" in found.problems
-    assert "pyjpegls" in found.problems
+def test_a_compression_that_nothing_decodes_is_told_with_the_file(tmp_path, salt):
+    save_clip(tmp_path / "raw/a", Clip(frames=[frame(1)], regions=[WHOLE], compression="jpeg"))
+    dataset = dcmread(tmp_path / "raw/a")
+    dataset.file_meta.TransferSyntaxUID = MPEG4HP41
+    dataset.save_as(tmp_path / "raw/film.dcm")
+    (tmp_path / "raw/a").unlink()
+    problems = read(tmp_path / "raw", salt, without_mask="keep").problems
+    assert "film.dcm: cannot be read as DICOM" in problems
+    assert "MPEG-4" in problems
+    assert "export it uncompressed" in problems
+
+
+def test_a_lossless_jpeg_file_of_another_maker_gives_the_pixels_of_the_plain_one():
+    pytest.importorskip("gdcm", reason="of the extra `formats`, decodes JPEG-LS")
+    plain, packed = (
+        read_dicom_frame(
+            RawFile(path=PurePosixPath(name), location=Path(str(path)), stamp=""), frame=0
+        )[0]
+        for name in ("MR_small.dcm", "MR_small_jpeg_ls_lossless.dcm")
+        for path in [get_testdata_file(name, download=False)]
+    )
+    assert np.array_equal(plain, packed)
 
 
 def test_a_truncated_clip_is_told_with_its_file(tmp_path, salt):

@@ -233,7 +233,9 @@ def test_workers_run_only_so_far_ahead_of_the_writer_and_keep_the_order():
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_one_clear_error_and_ends_the_others():
     before = set(psutil.Process().children(recursive=True))
-    chunks = [chunk(0, read=partial(os._exit, 9)), chunk(1, read=partial(time.sleep, 600))]
+    # Python may notice the loss only when another worker answers, so none takes long.
+    reads = [partial(os._exit, 9), *[partial(time.sleep, 2)] * 6]
+    chunks = [chunk(number, read=read) for number, read in enumerate(reads)]
     with (
         pytest.raises(RuntimeError, match=r"A worker was killed.*Lower num_workers"),
         packed_in_order(chunks, num_workers=2) as packed,

@@ -55,7 +55,7 @@ class PathPattern:
 
 def local_path(file: RawFile, *, tree: RawTree) -> str:
     """Return the path below `root`; below the archive itself where `root` is one."""
-    parts = file.path.parts[1:] if tree.root.is_file() else file.path.parts
+    parts = file.path.parts[1:] if tree.is_archive else file.path.parts
     return "/".join(parts)
 
 

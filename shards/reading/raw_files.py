@@ -5,6 +5,7 @@ read in place; archives inside archives, tar and 7z are unpacked into a private 
 """
 
 import contextlib
+import functools
 import os
 import tempfile
 from collections.abc import Collection, Iterator
@@ -97,6 +98,11 @@ class RawTree:
 
     root: Path
     files: tuple[RawFile, ...]
+
+    @functools.cached_property
+    def is_archive(self) -> bool:
+        """Whether `root` itself is an archive, whose name then begins every path."""
+        return self.root.is_file()
 
     def select(
         self, suffixes: Collection[str], *, within: str | None = None, outside: str | None = None

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, TypeVar
 
 import fsspec
@@ -84,7 +84,7 @@ class Storage:
         except (OSError, NotImplementedError):
             return {}
         return {
-            PurePosixPath(entry["name"]).name: int(entry["size"])
+            entry["name"].rpartition("/")[2]: int(entry["size"])
             for entry in entries
             if entry.get("type") == "file" and entry.get("size") is not None
         }

@@ -20,17 +20,13 @@ def printed_by(module, *options):
     return outcome.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.services
 def test_the_loader_benchmark_prints_its_tables():
-    printed = printed_by("loader", "num_subjects=3", "seconds_per_round=0.2", "num_rounds=1")
+    options = ("num_subjects=3", "seconds_per_round=0.1", "num_rounds=1", "bucket=true")
+    printed = printed_by("loader", *options)
     for words in ("as published", "webdataset, decoded", "masks/s", "MB/s", "batches, own"):
         assert words in printed
-
-
-@pytest.mark.services
-def test_the_loader_benchmark_reads_from_a_bucket_too():
-    options = ("num_subjects=3", "seconds_per_round=0.1", "num_rounds=1", "bucket=true")
-    assert "from SeaweedFS, by the clock" in printed_by("loader", *options)
+    assert "from SeaweedFS, by the clock" in printed
 
 
 @pytest.mark.slow

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from evaluation import (
     AUTOMATIC_PROTOCOL,
+    MORE_PROTOCOLS,
+    PROTOCOLS,
     BootstrapOptions,
     EvaluationOptions,
     SegmenterPredictor,
@@ -17,6 +19,7 @@ from evaluation import (
 from model import Segmenter
 from shards import Corpus
 
+from .batch_normalization import share_running_statistics
 from .config import PretrainConfig
 from .process_group import ProcessGroup
 
@@ -60,6 +63,7 @@ def validate(
             raise _BrokenOffError
 
     options = EvaluationOptions(images_per_batch=config.validation.batch_size)
+    share_running_statistics(segmenter, num_ranks=group.num_ranks)
     try:
         predictor = make_predictor(segmenter, config=config, group=group)
         mine = evaluate_corpus(
@@ -98,11 +102,17 @@ def check_validation(
     Raises:
         ValueError: The protocol does not fit, or the model does not know a category.
     """
+    protocol = protocol_of(segmenter, config=config)
+    if protocol in MORE_PROTOCOLS and protocol != AUTOMATIC_PROTOCOL:
+        raise ValueError(
+            f"validation.protocol is {protocol}, which is more than one question about an object. "
+            f"Choose from {', '.join(PROTOCOLS)}."
+        )
     try:
         plan_questions(
             make_predictor(segmenter, config=config, group=group),
             corpus,
-            protocol=protocol_of(segmenter, config=config),
+            protocol=protocol,
             model_name=config.run.name,
             options=EvaluationOptions(),
         )

@@ -1,6 +1,7 @@
 """Reads a whole tiny tree, problems included."""
 
 import dataclasses
+import pickle
 from pathlib import Path
 
 from shards.build_report import BuildReport, InputError
@@ -31,7 +32,8 @@ def read_config(config: BuildConfig) -> Read:
 def _read(source: SourceFactory, config: BuildConfig) -> Read:
     report = BuildReport()
     samples = {}
-    for planned in source(config, report).samples:
+    # What a build sends to its workers is read here as it arrives there.
+    for planned in pickle.loads(pickle.dumps(source(config, report).samples)):
         try:
             samples[planned.key.partition("__")[2]] = sample = planned.read()
             for note in sample.notes:

@@ -14,7 +14,7 @@ import numpy as np
 from .config import DEFAULT_BOOTSTRAP, BootstrapOptions
 from .measured_rows import MeasuredRows, Rows, measured_rows
 from .paired_difference import PairedDifference, difference_of, holm_adjusted
-from .protocols import AUTOMATIC_PROTOCOL, DETECTOR_PROTOCOL
+from .protocols import AUTOMATIC_PROTOCOL, DETECTOR_PROTOCOL, is_in_tables
 from .report_tables import Table, format_interval
 from .summary import METRICS, Summary, summarise_measured, without_nan
 from .training_tiers import TIERS
@@ -256,11 +256,11 @@ def _can_be_paired(first: Summary, second: Summary) -> bool:
     """Say whether two models were asked alike, or one of them asked nothing."""
     protocols = {first.protocol, second.protocol}
     is_alike = len(protocols) == 1 or bool(protocols & {AUTOMATIC_PROTOCOL, DETECTOR_PROTOCOL})
-    return first.model != second.model and is_alike
+    return first.model != second.model and is_alike and is_in_tables(first.protocol)
 
 
 def _table(comparison: ModelComparison, *, tier: str) -> Table:
-    models = comparison.in_tier(tier)
+    models = [one for one in comparison.in_tier(tier) if is_in_tables(one.summary.protocol)]
     titles = ("model", "asked by", *models[0].facts)
     has_seeds = any(len(model.mean_of_seeds) > 1 for model in models)
     return Table(

@@ -26,9 +26,12 @@ DETECTOR_PROTOCOL = "detector_box"
 """Protocol whose boxes come from an automatic model: the ground truth tells nothing."""
 
 CLICKS_PROTOCOL = "k_clicks"
-"""Protocol of `MOST_CLICKS` clicks, one after another; its rows are `k_clicks_1` and so on."""
+"""Protocol of `MOST_CLICKS` clicks, one after another; its rows are `k_clicks_01` and so on."""
 
 MOST_CLICKS = 10
+
+CLICKS_IN_TABLES = (1, 3, 5, 10)
+"""Numbers of clicks whose rows stand in tables; a curve shows all."""
 
 LABEL_MAP = "_label_map"
 """Ending of the protocol of rows where an image's answers were merged into one label map."""
@@ -235,7 +238,13 @@ def what_is_told(protocol: str) -> str:
 
 def rows_after(num_clicks: int) -> str:
     """Return the protocol of the rows after so many clicks."""
-    return f"{CLICKS_PROTOCOL}_{num_clicks}"
+    return f"{CLICKS_PROTOCOL}_{num_clicks:02}"
+
+
+def is_in_tables(protocol: str) -> bool:
+    """Return whether rows under a protocol stand in tables of several protocols."""
+    num_clicks = num_clicks_of(protocol.removesuffix(LABEL_MAP))
+    return not num_clicks or num_clicks in CLICKS_IN_TABLES
 
 
 def num_clicks_of(protocol: str) -> int:

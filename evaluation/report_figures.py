@@ -168,7 +168,7 @@ def presence_roc(rows: MeasuredRows) -> str:
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=2)
     for place, (name, chosen) in enumerate(judged_groups(rows).items()):
         false, true = roc_curve(rows.presence_logit[chosen], rows.has_reference[chosen])
-        axes.step(false, true, where="post", color=COLOURS[place % len(COLOURS)], label=name)
+        axes.plot(false, true, color=COLOURS[place % len(COLOURS)], label=name)
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel("share of images without it that are called positive")

@@ -307,7 +307,7 @@ def _terms(record: EvaluationRecord, summary: Summary) -> str:
          "the bias keeps the sign, above 0 for too much."),
         ("Detected", f"Structures whose IoU is at least {record.detection_iou:g}. Missed: nothing "
          "was marked. False positives: share of the rows without a structure where something was "
-         "marked; an empty image: categories marked on an image that has none of them."),
+         "marked. FP per empty image: categories marked on an image that has none of them."),
         ("Intervals", f"{100 * options.confidence:g} % {options.method} bootstrap of the mean over "
          f"rows, {options.num_resamples:,} times drawing subjects with all their rows. Images "
          "whose subject is unknown are subjects of their own, which makes intervals too narrow "

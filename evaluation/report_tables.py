@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .confidence_intervals import Interval
+from .protocols import is_in_tables
 from .summary import METRICS, SHARES, Stratum, Summary
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ IN_PAPERS = (
 
 def overview(summaries: Sequence[Summary]) -> Table:
     """Return one line a model, protocol and tier: the table that goes into a paper."""
-    known = {name for summary in summaries for name in summary.overall.metrics}
+    shown = [summary for summary in summaries if is_in_tables(summary.protocol)]
+    known = {name for summary in shown for name in summary.overall.metrics}
     metrics = [name for name in IN_PAPERS if name in known]
     return Table(
         caption="Means with intervals by subject-level bootstrap",
@@ -67,7 +69,7 @@ def overview(summaries: Sequence[Summary]) -> Table:
                 str(summary.overall.num_subjects),
                 *(format_interval(name, summary.overall.metrics.get(name)) for name in metrics),
             )
-            for summary in summaries
+            for summary in shown
         ),
     )
 

@@ -29,7 +29,7 @@ METRICS: dict[str, str] = {
     "detection_rate": "detected",
     "miss_rate": "missed",
     "false_positive_rate": "false positives",
-    "false_positives_per_image": "false positives an empty image",
+    "false_positives_per_image": "FP per empty image",
     "presence_accuracy": "presence right",
 }
 """Every summarised quantity and its short title, in the order of the tables."""

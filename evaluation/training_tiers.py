@@ -19,7 +19,7 @@ TIERS: dict[str, str] = {
     "seen": "images that the model was trained on",
     "held_out_subjects": "other subjects of the sources that the model was trained on",
     "held_out_sources": "sources that the model was not trained on",
-    UNKNOWN_TIER: "images of which is not known whether the model was trained on them",
+    UNKNOWN_TIER: "images that the model may or may not have been trained on",
 }
 """Every tier and what it holds, from the easiest to the hardest."""
 

@@ -189,7 +189,7 @@ def test_several_protocols_read_the_images_once(corpus):
 def test_clicks_follow_the_error_and_each_has_rows(corpus):
     predictor = BrightnessPredictor(shift_rows=4)
     rows = evaluate(predictor, corpus, protocol="k_clicks")
-    assert {row.protocol for row in rows} == {f"k_clicks_{count}" for count in range(1, 11)}
+    assert {row.protocol for row in rows} == {f"k_clicks_{count:02}" for count in range(1, 11)}
     assert len(rows) == 10 * 9
     first = [prompt for prompt in predictor.asked if len(prompt.points) == 1]
     last = [prompt for prompt in predictor.asked if len(prompt.points) == 10]

@@ -181,12 +181,12 @@ def test_the_files_hold_every_number_and_no_nan(tmp_path):
 
 
 def test_several_protocols_are_mapped_and_clicks_become_curves(tmp_path):
-    protocols = ["published_click", "box", "box_jitter_20", "k_clicks_1", "k_clicks_2"]
+    protocols = ["published_click", "box", "box_jitter_20", "k_clicks_01", "k_clicks_02"]
     rows = {
         name: [row for at in protocols for row in prompted(name, dice=dice, protocol=at)]
         for name, dice in (("a", 0.8), ("b", 0.7))
     }
     page = write_comparison(tmp_path, compare(rows, reference="a")).read_text()
     assert page.count("<svg") == 3  # differences, heat map, click curves
-    assert "corrected for 5 pairs" in page
+    assert "corrected for 4 pairs" in page
     assert "each side moved by up to 20 %" in page

@@ -175,7 +175,7 @@ def test_the_full_report_keeps_tiers_apart_and_draws_what_protocols_have_in_comm
     assert "other subjects of the sources that the model was trained on" in content
     assert "SAMUS paper, sources not trained on" in content
     assert "not measured" in content
-    assert "k_clicks_3</h2>" not in content
+    assert "k_clicks_03</h2>" not in content
 
 
 def test_the_report_of_an_automatic_model_shows_whether_presence_can_be_believed(tmp_path):
@@ -183,7 +183,7 @@ def test_the_report_of_an_automatic_model_shows_whether_presence_can_be_believed
     content = (tmp_path / "out" / "report.html").read_text()
     assert content.count("<svg") == 4  # by category, by size, calibration, ROC
     assert "Brier score" in content
-    assert "false positives an empty image" in content
+    assert "FP per empty image" in content
 
 
 def test_published_figures_stand_beside_ours_by_source_and_category():
@@ -250,7 +250,7 @@ def test_a_case_is_predicted_as_it_was_scored(tmp_path):
         assert shared.sum() == case.record.intersection_pixels
 
 
-@pytest.mark.parametrize("protocol", ["k_clicks_3", "box_label_map"])
+@pytest.mark.parametrize("protocol", ["k_clicks_03", "box_label_map"])
 def test_a_case_of_several_steps_is_predicted_as_it_was_scored(tmp_path, protocol):
     corpus = write_disk_corpus(tmp_path / "c", samples=[disk_sample("0", num_disks=2)])
     predictor, options = BrightnessPredictor(shift_rows=3), EvaluationOptions(label_maps=True)

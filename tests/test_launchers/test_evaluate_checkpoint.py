@@ -108,7 +108,7 @@ def test_the_robustness_matrix_is_one_command(tmp_path, run, corpus):
     protocols = {row.protocol for row in records if not row.protocol.endswith("_label_map")}
     assert protocols == {
         *(set(PROTOCOLS)),
-        *(f"k_clicks_{count}" for count in range(1, 11)),
+        *(f"k_clicks_{count:02}" for count in range(1, 11)),
         "detector_box",
     }
     assert {f"{name}_label_map" for name in protocols} < {row.protocol for row in records}

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shards import Corpus, find_shared_images, open_corpus, was_checked_at_build
+from shards import Corpus, find_shared_images, open_corpus, were_parted_at_build
 
 UNKNOWN_TIER = "unknown"
 
@@ -116,7 +116,7 @@ def _opened(trained: TrainedCorpus) -> Corpus | None:
 def _are_apart(trained: Corpus, corpus: Corpus) -> bool:
     """Say whether one build parted the subjects of the two, or they share no source at all."""
     names = [{source.name for source in one.manifest.sources} for one in (trained, corpus)]
-    return not names[0] & names[1] or was_checked_at_build(trained, corpus)
+    return not names[0] & names[1] or were_parted_at_build(trained, corpus)
 
 
 def _seen_keys(corpus: Corpus, *, opened: Sequence[Corpus]) -> frozenset[str]:

@@ -28,7 +28,12 @@ from .sequences import read_sequences
 from .shard_cache import check_cache
 from .shard_reader import Corpus, check_licences, open_corpus
 from .shard_writer import write_corpus
-from .shared_images import SharedImage, find_shared_images, was_checked_at_build
+from .shared_images import (
+    SharedImage,
+    find_shared_images,
+    was_checked_at_build,
+    were_parted_at_build,
+)
 from .source_trial import draw_trial, try_source
 from .sources import SOURCES
 from .step_slots import num_micro_batches
@@ -95,5 +100,6 @@ __all__ = [
     "try_source",
     "validate_corpus",
     "was_checked_at_build",
+    "were_parted_at_build",
     "write_corpus",
 ]

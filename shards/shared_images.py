@@ -70,20 +70,31 @@ def was_checked_at_build(first: Corpus, second: Corpus) -> bool:
     A build that was told to keep what its splits share (`leaks=report`) is not refused later on; a
     warning says how much that is.
     """
+    shared = _shared_at_build(first, second)
+    if shared is not None and any(shared.values()):
+        _logger.warning("%s, %s: share subjects or images: %s", first.url, second.url, shared)
+    return shared is not None
+
+
+def were_parted_at_build(first: Corpus, second: Corpus) -> bool:
+    """Say whether both are splits of one build that share no subject and no image."""
+    shared = _shared_at_build(first, second)
+    return shared is not None and not any(shared.values())
+
+
+def _shared_at_build(first: Corpus, second: Corpus) -> dict[str, int] | None:
+    """Return what the splits of a build share; None for corpora that no build has compared."""
     (folder, name), (other_folder, other_name) = (_place(one.url) for one in (first, second))
     if folder is None or folder != other_folder or name == other_name:
-        return False
+        return None
     fields = read_corpus_file(folder)
     if fields is None or "num_shared_images" not in fields:
-        return False
+        return None
     hashes = fields["splits"]
     expected = (hashes.get(name), hashes.get(other_name))
     if expected != (first.manifest.content_hash, second.manifest.content_hash):
-        return False
-    shared = {what: fields[what] for what in ("num_leaked_subjects", "num_shared_images")}
-    if any(shared.values()):
-        _logger.warning("%s: its splits share subjects or images: %s", folder, shared)
-    return True
+        return None
+    return {what: fields[what] for what in ("num_leaked_subjects", "num_shared_images")}
 
 
 def _place(url: str) -> tuple[str | None, str]:

@@ -50,6 +50,16 @@ def test_without_the_build_nobody_knows_the_subjects(phantom: Path, tmp_path: Pa
     assert tier_of(alone, [remembered(train)]).by_source == {"phantom": "unknown"}
 
 
+def test_a_build_that_kept_a_subject_in_two_splits_parts_nobody(
+    phantom: Path, tmp_path: Path
+) -> None:
+    leaking = shutil.copytree(phantom, tmp_path / "leaking")
+    facts = json.loads((leaking / "corpus.json").read_text())
+    (leaking / "corpus.json").write_text(json.dumps({**facts, "num_leaked_subjects": 1}))
+    train, test = (open_corpus(str(leaking / split)) for split in ("train", "test"))
+    assert tier_of(test, [remembered(train)]).by_source == {"phantom": "unknown"}
+
+
 def test_another_source_is_held_out(phantom: Path, tmp_path: Path) -> None:
     disks = write_disk_corpus(tmp_path / "disks", samples=[disk_sample("0")])
     train = open_corpus(str(phantom / "train"))

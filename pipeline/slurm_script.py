@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from .slurm_config import SubmitConfig
-from .slurm_stages import STAGES, chain_names, command_words, trained_run
+from .slurm_stages import STAGES, chain_names, command_words
 
 
 def chain_folder(config: SubmitConfig) -> Path:
@@ -19,7 +19,7 @@ def job_script(config: SubmitConfig, *, stage: str, presets: Path, body: str) ->
     Args:
         config: The chain.
         stage: Name of a stage.
-        presets: Folder of the pretraining's presets.
+        presets: launchers/presets.
         body: What every job does, in bash.
 
     Raises:
@@ -84,9 +84,8 @@ def _task(config: SubmitConfig, *, stage: str, number: int, presets: Path) -> st
     container = shlex.split(config.container or "")
     python = config.python or ("python" if container else sys.executable)
     words = command_words(config, stage=stage, number=number, presets=presets)
-    if not known.trains:
+    if not known.is_distributed:
         return f"task=({shlex.join([*container, python, '-m', known.launcher, *words])})"
-    run = trained_run(config, stage=stage, name=name)
-    node = [str(run), config.accelerate, known.launcher, *words]
+    node = [str(known.run(config, name)), config.accelerate, known.launcher, *words]
     start = shlex.join([*container, python, "-m", "pipeline.slurm_node"])
     return f'task=({start} "$logs" {shlex.join(node)})'

@@ -23,18 +23,38 @@ class Stage:
     schema: type[Any]
     """Options of its command."""
 
+    presets: str | None
+    """Folder of its presets below launchers/presets, or None for a command without."""
+
     settings: Callable[[SubmitConfig], StageConfig]
+    run: Callable[[SubmitConfig, str], Path]
+    """The run that it writes or reads, in the chain of that name."""
+
     words: Callable[[SubmitConfig, str], list[str | None]]
-    """What the chain tells the command of the run of that name; None is left out."""
+    """What the chain of that name tells the command; None is left out."""
 
-    trains: bool = False
-    """Whether processes on all machines train together, save on a signal and go on later."""
+    is_distributed: bool = True
+    """Whether it runs as one process for each GPU, on all machines."""
 
 
-def _in_training(config: SubmitConfig, name: str) -> list[str | None]:
+def _first_run(config: SubmitConfig, name: str) -> Path:
+    return Path(config.root) / name
+
+
+def _generator_run(config: SubmitConfig, name: str) -> Path:
+    return Path(config.root) / f"{name}_prompts"
+
+
+def _last_run(config: SubmitConfig, name: str) -> Path:
+    """Return the run that is measured and handed out."""
+    is_generator = "prompt_generator" in config.stages
+    return (_generator_run if is_generator else _first_run)(config, name)
+
+
+def _training_words(config: SubmitConfig, run: Path) -> list[str | None]:
     return [
-        f"run.name={name}",
-        f"run.root={config.root}",
+        f"run.name={run.name}",
+        f"run.root={run.parent}",
         _option("data.train", config.train),
         _option("data.validation", config.validation),
         _option("tracking.uri", config.tracking_uri),
@@ -49,55 +69,51 @@ STAGES: dict[str, Stage] = {
     "pretrain": Stage(
         launcher="launchers.pretrain",
         schema=PretrainConfig,
+        presets="",
         settings=lambda config: config.pretrain,
-        words=_in_training,
-        trains=True,
+        run=_first_run,
+        words=lambda config, name: _training_words(config, _first_run(config, name)),
     ),
     "prompt_generator": Stage(
         launcher="launchers.train_prompt_generator",
         schema=PromptGeneratorConfig,
+        presets="",
         settings=lambda config: config.prompt_generator,
+        run=_generator_run,
         words=lambda config, name: [
-            *_in_training(config, f"{name}_prompts"),
-            f"parent={Path(config.root) / name}",
+            *_training_words(config, _generator_run(config, name)),
+            f"parent={_first_run(config, name)}",
         ],
-        trains=True,
     ),
     "evaluate": Stage(
         launcher="launchers.evaluate_checkpoint",
         schema=EvaluateConfig,
+        presets="evaluation",
         settings=lambda config: config.evaluate,
+        run=_last_run,
         words=lambda config, name: [
-            f"checkpoint={last_run(config, name)}",
+            f"checkpoint={_last_run(config, name)}",
             _option("data", config.test),
         ],
     ),
     "export": Stage(
         launcher="launchers.export_deployable",
         schema=ExportConfig,
+        presets=None,
         settings=lambda config: config.export,
+        run=_last_run,
         words=lambda config, name: [
-            f"checkpoint={last_run(config, name)}",
+            f"checkpoint={_last_run(config, name)}",
             _option("data", config.test),
-            f"output={last_run(config, name) / 'deployable'}",
+            f"output={_last_run(config, name) / 'deployable'}",
             "overwrite=true",
             _option("register_as", config.register_as),
             f"tracking_uri={TrackingConfig(uri=config.tracking_uri).address(Path(config.root))}",
         ],
+        is_distributed=False,
     ),
 }
 """In the order in which they wait for each other; `SubmitConfig.stages` chooses some."""
-
-
-def trained_run(config: SubmitConfig, *, stage: str, name: str) -> Path:
-    """Return the folder of the run that a training stage writes."""
-    return Path(config.root) / (f"{name}_prompts" if stage == "prompt_generator" else name)
-
-
-def last_run(config: SubmitConfig, name: str) -> Path:
-    """Return the run that is measured and handed out: the last one that the chain trains."""
-    has_generator = "prompt_generator" in config.stages
-    return trained_run(config, stage="prompt_generator" if has_generator else "pretrain", name=name)
 
 
 def chain_names(config: SubmitConfig) -> list[str]:
@@ -112,7 +128,7 @@ def command_words(config: SubmitConfig, *, stage: str, number: int, presets: Pat
         config: The chain.
         stage: Name of a stage.
         number: Which chain of the sweep; 0 without one.
-        presets: Folder of the pretraining's presets.
+        presets: launchers/presets.
 
     Raises:
         ValueError: An option does not fit; the message names the stage.
@@ -123,7 +139,8 @@ def command_words(config: SubmitConfig, *, stage: str, number: int, presets: Pat
     # What ties the stages together comes last, and so wins.
     words = [*known.settings(config).options, *swept, *(word for word in own if word is not None)]
     try:
-        load_config(known.schema, words, presets=presets)
+        folder = None if known.presets is None else presets / known.presets
+        load_config(known.schema, words, presets=folder)
     except ValueError as error:
         raise ValueError(f"Stage {stage}: {error}") from error
     return words

@@ -19,7 +19,7 @@ def render_chain(config: SubmitConfig, *, presets: Path, body: str) -> dict[str,
 
     Args:
         config: The chain.
-        presets: Folder of the pretraining's presets.
+        presets: launchers/presets.
         body: What every job does, in bash.
 
     Raises:

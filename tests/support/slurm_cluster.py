@@ -93,6 +93,11 @@ class SlurmCluster:
         """Wait until a job is in a state, such as COMPLETED."""
         self.wait_for(lambda: self.job(number)["JobState"] == state, what=f"{number} {state}")
 
+    def end_all_jobs(self) -> None:
+        """Leave no process of a job behind: the daemons do not take them along."""
+        self.ask("scancel", "--me")
+        self.wait_for(lambda: not self.ask("squeue", "--noheader"), what="no job")
+
     def end_soon(self, number: str) -> None:
         """Shorten a job's time limit so that it is warned now, and ended within two minutes.
 
@@ -128,7 +133,6 @@ def slurm_cluster() -> Iterator[SlurmCluster]:
             if program == "munged":
                 cluster.wait_for((cluster.folder / "munge.socket").exists, what=program)
         cluster.wait_for(lambda: _is_up(cluster), what="two idle nodes", seconds=_START_SECONDS)
-        stack.callback(_end_all_jobs, cluster)
         yield cluster
 
 
@@ -165,14 +169,6 @@ def _is_up(cluster: SlurmCluster) -> bool:
         return cluster.ask("sinfo", "--noheader", "--Node", "--format=%t").split() == ["idle"] * 2
     except AssertionError:  # the controller does not answer yet
         return False
-
-
-def _end_all_jobs(cluster: SlurmCluster) -> None:
-    """Leave no process of a job behind: the daemons do not take them along."""
-    if cluster.ask("squeue", "--noheader"):
-        cluster.ask("scancel", "--signal=KILL", "--full", "--me")
-        cluster.ask("scancel", "--me")
-    cluster.wait_for(lambda: not cluster.ask("squeue", "--noheader"), what="no job")
 
 
 def _stop(daemon: subprocess.Popen[bytes]) -> None:

@@ -19,20 +19,25 @@ from tests.support.slurm_submission import submit
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[SlurmCluster]:
+def running_cluster() -> Iterator[SlurmCluster]:
     with slurm_cluster() as running:
         yield running
+
+
+@pytest.fixture
+def cluster(
+    running_cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SlurmCluster]:
+    """Let this process and its jobs find the cluster, and no GPU."""
+    for name, value in (running_cluster.environment | {"CUDA_VISIBLE_DEVICES": ""}).items():
+        monkeypatch.setenv(name, value)
+    yield running_cluster
+    running_cluster.end_all_jobs()
 
 
 @pytest.fixture(scope="module")
 def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_nano_corpora(tmp_path_factory.mktemp("corpora"))
-
-
-def use(cluster: SlurmCluster, *, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this process and the jobs find the cluster, and no GPU."""
-    for name, value in (cluster.environment | {"CUDA_VISIBLE_DEVICES": ""}).items():
-        monkeypatch.setenv(name, value)
 
 
 def job_of(folder: Path, *, chain: str, stage: str, number: int = 0) -> str:
@@ -80,10 +85,10 @@ class TwoNodeJob:
         """Kill the task of a node and all that it started, as when the machine crashes."""
         (task,) = [
             process
-            for process in psutil.process_iter()
-            if "pipeline.slurm_node" in process.cmdline()
-            and process.environ().get("SLURM_JOB_ID") == self._job
-            and process.environ().get("SLURM_NODEID") == str(number)
+            for process in psutil.process_iter(["cmdline", "environ"])
+            if "pipeline.slurm_node" in (process.info["cmdline"] or ())
+            and process.info["environ"].get("SLURM_JOB_ID") == self._job
+            and process.info["environ"].get("SLURM_NODEID") == str(number)
         ]
         for process in (task, *task.children(recursive=True)):
             process.kill()
@@ -93,7 +98,6 @@ class TwoNodeJob:
 def test_whatever_interrupts_a_two_node_job_it_goes_on_as_the_same_run(
     cluster: SlurmCluster, corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(cluster, monkeypatch=monkeypatch)
     training = (
         *NANO_OPTIONS,
         "run.num_processes=2",
@@ -165,7 +169,6 @@ def test_of_a_sweep_only_what_failed_is_submitted_again(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    use(cluster, monkeypatch=monkeypatch)
     options = {
         "name": "swept",
         "stages": ["pretrain", "evaluate"],

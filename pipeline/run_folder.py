@@ -7,6 +7,7 @@ RUN.ROOT/RUN.NAME/
     metrics.jsonl      what was measured
     checkpoints/       step-00001000/ ..., BEST
     report/            pictures of validations
+    ranks/             what each rank was last seen doing
     lock               held while a process writes to the run
 """
 

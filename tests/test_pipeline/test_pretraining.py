@@ -45,7 +45,7 @@ def test_a_run_leaves_its_configuration_environment_metrics_and_checkpoints(
     assert finished.exit_code == 0
     assert {entry.name for entry in path.iterdir()} == {
         *("config.yaml", "environment.json", "status.json", "metrics.jsonl"),
-        *("checkpoints", "report", "lock"),
+        *("checkpoints", "ranks", "report", "lock"),
     }
     environment = json.loads((path / "environment.json").read_text())
     assert environment["num_ranks"] == 1

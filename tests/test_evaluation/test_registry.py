@@ -1,12 +1,8 @@
 import math
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 
 import pytest
 
@@ -21,6 +17,7 @@ from shards import open_corpus
 from tests.support.corpora import write_toy_corpus
 from tests.support.disc_deployable import write_disc_deployable
 from tests.support.evaluation_records import make_record
+from tests.support.mlflow_server import running_mlflow_server
 
 pytestmark = [
     pytest.mark.slow,
@@ -206,37 +203,8 @@ def test_mean_dice_leaves_out_what_could_not_be_measured(corpus):
 
 @pytest.fixture
 def server(tmp_path):
-    """Start an MLflow server on a free port of the loopback, and stop it by its process."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}"]
-    command += ["--artifacts-destination", str(tmp_path / "artifacts")]
-    log = (tmp_path / "server.log").open("wb")
-    process = subprocess.Popen(
-        command, stdout=log, stderr=log, cwd=tmp_path, start_new_session=True
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(address, process=process)
-        yield address
-    finally:
-        os.killpg(process.pid, 15)
-        process.wait(timeout=30)
-        log.close()
-
-
-def _wait_for(address, *, process):
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the MLflow server ended"
-        try:
-            with urllib.request.urlopen(f"{address}/health", timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)
-    raise AssertionError(f"no answer from {address}")
+    with running_mlflow_server(tmp_path / "server") as one:
+        yield one.uri
 
 
 @pytest.mark.services

@@ -76,6 +76,7 @@ def damaged_copy(corpora: Path, *, to: Path, num_samples: int) -> Path:
     return to
 
 
+@pytest.mark.slow
 def test_a_run_bears_with_as_many_broken_samples_as_it_was_told(
     nano_corpora: Path, tmp_path: Path
 ) -> None:

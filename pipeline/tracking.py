@@ -35,6 +35,9 @@ _LONGEST_PARAMETER = 6000
 _LONGEST_TAG_NAME = 250
 _LONGEST_DIGEST = 36
 
+_SHOWN_AS_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
+"""Which of its two faces MLflow shows; the other one is for language models."""
+
 _LOST = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """What MLflow answers about a run that it does not have, as opposed to not answering."""
 
@@ -236,7 +239,9 @@ class Tracker:
         artifacts = None
         if self._config.uri is None:  # a database has no place for files: beside it
             artifacts = (self._root / "mlartifacts").as_uri()
-        return client.create_experiment(self._config.experiment, artifact_location=artifacts)
+        return client.create_experiment(
+            self._config.experiment, artifact_location=artifacts, tags=_SHOWN_AS_TRAINING
+        )
 
     def _send_pending(self) -> None:
         assert self._client is not None

@@ -122,6 +122,7 @@ def test_an_outage_at_the_start_loses_neither_the_run_nor_rows_files_and_tags(
     assert (run.data.tags["content_hash"], run.info.status) == ("abc", "FINISHED")
     assert [one.path for one in client.list_artifacts(first.run_id)] == ["config.yaml"]
     (experiment,) = client.search_experiments(filter_string="name = 'pretraining'")
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
     assert len(client.search_runs([experiment.experiment_id])) == 1
 
 

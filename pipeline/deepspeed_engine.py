@@ -79,6 +79,9 @@ class DeepSpeedEngine:
         self._zero: Any = self._engine.optimizer
         self._refuse_whole_partition(num_weights)
         self._start_moments()
+        for weight in self._zero_persistent:
+            # Or they would be parted within the first step, while modules are still being counted.
+            weight.is_external_param = True
         if self._zero_persistent:
             # DeepSpeed does so after every step, but not before the first.
             self._zero_persistent[0].all_gather(self._zero_persistent)
@@ -177,7 +180,7 @@ class DeepSpeedEngine:
         return self._zero.fp32_partitioned_groups_flat
 
     @property
-    def _zero_persistent(self) -> list[nn.Parameter]:
+    def _zero_persistent(self) -> list[Any]:
         return self._zero.persistent_parameters if self._stage == 3 else []
 
     def _refuse_whole_partition(self, num_weights: int) -> None:
@@ -240,7 +243,7 @@ class _TensorFirst(nn.Module):
 def _quieten() -> None:
     """Keep DeepSpeed from compiling, and from saying what is no news."""
     # Else it would compile a kernel for CPU ranks of one machine; gloo serves them as well.
-    deepspeed.ops.__compatible_ops__ = {}
+    vars(deepspeed.ops)["__compatible_ops__"] = {}
     # Our modules return dataclasses, which its hooks need not look into.
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     # Torch renames collectives that DeepSpeed calls by the hundred.

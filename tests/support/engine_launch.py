@@ -23,6 +23,7 @@ def launch_engine(
     *,
     folder: Path,
     corpora: Path,
+    num_steps: int,
     foreign: Path | None = None,
     num_gpus: int = 0,
 ) -> Launch:
@@ -32,6 +33,7 @@ def launch_engine(
         file: Name in launchers/accelerate/, without its ending.
         folder: Is made, and gets runs and reports.
         corpora: To train on.
+        num_steps: Taken by hand.
         foreign: Run of another engine to go on from.
         num_gpus: Processes, each on a GPU; 0 takes the CPU and as many as the file says.
     """
@@ -42,7 +44,12 @@ def launch_engine(
     if num_gpus:
         command += ["--num_processes", str(num_gpus)]
         del environment["CUDA_VISIBLE_DEVICES"]
-    words = [str(folder), str(corpora), *([] if foreign is None else [str(foreign)])]
+    words = [
+        str(folder),
+        str(corpora),
+        str(num_steps),
+        *([] if foreign is None else [str(foreign)]),
+    ]
     answer = subprocess.run(
         [sys.executable, *command, str(SCRIPT), *words],
         env=environment,

@@ -1,9 +1,10 @@
 """Run by each rank under one engine: hand-made steps, then whole runs, and a report on both.
 
     accelerate launch --config_file launchers/accelerate/FILE.yaml tests/support/engine_rank.py \
-        FOLDER CORPORA [RUN]
+        FOLDER CORPORA STEPS [RUN]
 
-RUN is a run of another engine, whose first checkpoint is gone on from.
+STEPS is how many are taken by hand; RUN is a run of another engine, whose first checkpoint is gone
+on from.
 """
 
 import json
@@ -37,8 +38,8 @@ from tests.support.training_batches import (
     with_boxes,
 )
 
-NUM_STEPS = 50
 FIRST_SAVE, LAST_STEP = 4, 14
+POISONED_STEP = 50
 SHAPE = {"input_size": SIDE, "depth": 2, "global_blocks": (1,), "width": 64, "num_heads": 2}
 MODELS: dict[str, dict[str, Any]] = {
     "samus_tiny": {},
@@ -53,7 +54,7 @@ def options(precision: str) -> PretrainConfig:
         [
             *("run.name=none", "data.train=none", "model.preset=samus_tiny", "run.threads=1"),
             *("optimizer.warmup_steps=5", "optimizer.peak_learning_rate=1e-4"),
-            *("optimizer.clip_gradient_norm=0.05", f"run.max_steps={2 * NUM_STEPS}"),
+            *("optimizer.clip_gradient_norm=0.05", f"run.max_steps={2 * POISONED_STEP}"),
             *(f"data.global_batch_size={NUM_IMAGES}", f"precision={precision}"),
         ],
     )
@@ -62,11 +63,13 @@ def options(precision: str) -> PretrainConfig:
 def batches_of(group: ProcessGroup) -> Iterator[list[TrainingBatch]]:
     """Yield this rank's micro-batches: mixed prompts, an empty half, an empty image.
 
-    One process takes the batch whole, a rank of DDP its half whole, any other image by image.
+    No click is drawn from what a pass got wrong: where it falls depends on which pixels are above a
+    threshold, and rounding moves it. One process takes the batch whole, a rank of DDP its half
+    whole, any other image by image.
     """
-    first, second = cut_in_two(make_batch([1, 2, 1, 3]))
-    empty, full = cut_in_two(make_batch([0, 0, 2, 1]))
-    some, rest = cut_in_two(make_batch([2, 0, 1, 1]))
+    first, second = cut_in_two(make_batch([1, 2, 1, 3], num_passes=1))
+    empty, full = cut_in_two(make_batch([0, 0, 2, 1], num_passes=1))
+    some, rest = cut_in_two(make_batch([2, 0, 1, 1], num_passes=1))
     steps = [[with_boxes(first), second], [empty, full], [some, with_boxes(rest)]]
     for halves in cycle(steps):
         mine = halves if group.num_ranks == 1 else [halves[group.rank]]
@@ -128,7 +131,7 @@ def poison_a_gradient(
         weight.register_hook(lambda gradient: gradient * math.inf)
     message = ""
     try:
-        stepper.take(next(batches_of(group)), step=NUM_STEPS)
+        stepper.take(next(batches_of(group)), step=POISONED_STEP)
     except NonFiniteLossError as error:
         message = str(error)
     after = _whole_weights(engine, segmenter)
@@ -156,7 +159,6 @@ def train(name: str, *, folder: Path, corpora: Path, words: tuple[str, ...] = ()
             *(f"checkpoint.every_steps={FIRST_SAVE}", "data.micro_batch_size=2"),
             *("optimizer.ema_decay=0.9", "optimizer.peak_learning_rate=1e-4"),
             *(f"model.overrides.{key}={value}" for key, value in shape.items()),
-            *(f"data.validation={corpora / 'validation'}", "validation.every_steps=null"),
             *words,
         ),
     )
@@ -171,14 +173,17 @@ def go_on_from(run: Path, *, name: str, folder: Path, corpora: Path, group: Proc
     return train(name, folder=folder, corpora=corpora)
 
 
-def report_on(group: ProcessGroup, *, folder: Path, corpora: Path, foreign: Path | None) -> Any:
+def report_on(
+    group: ProcessGroup, *, folder: Path, corpora: Path, num_steps: int, foreign: Path | None
+) -> Any:
     """Do it all; return what this rank has to say."""
     steps = {
-        preset: take_steps(preset, precision="float32", num_steps=NUM_STEPS, group=group)
+        preset: take_steps(preset, precision="float32", num_steps=num_steps, group=group)
         for preset in MODELS
     }
     bfloat16 = take_steps("samus_tiny", precision="bfloat16", num_steps=4, group=group)
-    whole = train("whole", folder=folder, corpora=corpora)
+    scored = (f"data.validation={corpora / 'validation'}", "validation.every_steps=null")
+    whole = train("whole", folder=folder, corpora=corpora, words=scored)
     places = {"folder": folder, "corpora": corpora, "group": group}
     again = go_on_from(folder / "whole", name="again", **places)
     others = None if foreign is None else go_on_from(foreign, name="foreign", **places)
@@ -194,10 +199,11 @@ def report_on(group: ProcessGroup, *, folder: Path, corpora: Path, foreign: Path
 
 
 if __name__ == "__main__":
-    home, data, *other = (Path(word) for word in sys.argv[1:])
+    home, data = (Path(word) for word in sys.argv[1:3])
+    other = Path(sys.argv[4]) if len(sys.argv) > 4 else None
     run = options("float32").run
     ranks = start_process_group(run, precision="float32")
     set_up_process(run, group=ranks)
-    found = report_on(ranks, folder=home, corpora=data, foreign=other[0] if other else None)
+    found = report_on(ranks, folder=home, corpora=data, num_steps=int(sys.argv[3]), foreign=other)
     (home / f"rank-{ranks.rank}.json").write_text(json.dumps(found))
     ranks.end()

@@ -23,7 +23,11 @@ def launches(nano_corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> di
     place = "one_gpu" if num_gpus == 1 else "one_node"
     return {
         stage: launch_engine(
-            f"{place}{stage}", folder=root / f"gpu{stage}", corpora=nano_corpora, num_gpus=num_gpus
+            f"{place}{stage}",
+            folder=root / f"gpu{stage}",
+            corpora=nano_corpora,
+            num_steps=50,
+            num_gpus=num_gpus,
         )
         for stage in STAGES
     }

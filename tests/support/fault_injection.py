@@ -184,12 +184,12 @@ def _poison_images(fault: Fault, *, folder: Path) -> None:
 
     original, calls = TrainingStep.forward, itertools.count(1)
 
-    def forward(*arguments: Any) -> Any:
+    def forward(*arguments: Any, **keywords: Any) -> Any:
         step, batch = arguments
         if next(calls) == fault.number:
             (folder / "fired").touch()
             batch = dataclasses.replace(batch, images=batch.images * math.nan)
-        return original(step, batch)
+        return original(step, batch, **keywords)
 
     TrainingStep.forward = forward
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 LONGEST_BATCH_SECONDS = 300.0
-"""A loader that gives no batch for so long stops the run: collectives wait 10 minutes with NCCL."""
+"""A loader that gives no batch for so long stops the run: other ranks wait twice as long for it."""
 
 LONGEST_DEADLINE_SECONDS = 240.0
 """So that a read says what is wrong before its batch is late."""

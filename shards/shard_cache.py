@@ -134,7 +134,7 @@ class ShardCache:
             if not self._has_room(num_bytes, taken=taken):
                 raise OSError(
                     errno.ENOSPC,
-                    f"{num_bytes / GIBIBYTE:.3f} GiB do not fit. Free the disk, or change "
+                    f"{num_bytes / GIBIBYTE:.3g} GiB do not fit. Free the disk, or change "
                     "data.cache or data.cache_gibibytes",
                 )
             with partial.open("wb") as file:
@@ -193,7 +193,7 @@ def check_cache(
     if needed > reading.cache_gibibytes * GIBIBYTE:
         raise ValueError(
             f"data.cache_gibibytes={reading.cache_gibibytes}: the shards of two blocks may take "
-            f"{needed / GIBIBYTE:.3f} GiB, and one would push out the other. Give it that much, "
+            f"{needed / GIBIBYTE:.3g} GiB, and one would push out the other. Give it that much, "
             "lower data.shards_per_block in a new run, or leave data.cache out."
         )
 

@@ -67,6 +67,7 @@ def test_every_step_is_logged_with_its_rate_norm_and_speed(finished: RunResult) 
         assert row.values["train/vanished_objects"] >= 0
         assert row.values["speed/images_per_second"] > 0
         assert 0 <= row.values["speed/share_waiting_for_data"] <= 1
+        assert row.values["data/retries"] == row.values["data/broken_samples"] == 0
 
 
 def test_validation_scores_each_object_and_draws_pictures(finished: RunResult) -> None:

@@ -17,19 +17,27 @@ if TYPE_CHECKING:
     from .comparison_report import write_comparison
     from .confidence_intervals import Interval, bootstrap_difference, bootstrap_mean
     from .config import BootstrapOptions, CompareConfig, EvaluateConfig, ScoringOptions
+    from .demo_server import DemoServer
     from .deployable import ExportedDeployable, HeldOut, ModelOrigin, export_deployable
-    from .deployable_config import ExportConfig, GateConfig, PredictConfig
+    from .deployable_config import ExportConfig, GateConfig
     from .deployable_folder import WEIGHTS_FOLDER, check_destination
     from .deployable_predictor import DeployablePredictor
     from .evaluate import evaluate_corpus
     from .evaluation_job import EvaluationResult, run_evaluation
     from .image_prompt import ImagePrompt
-    from .image_segmentation import segment_image_file
+    from .image_segmentation import (
+        SegmentationJob,
+        SegmentedFile,
+        plan_segmentation,
+        segment_files,
+        tables_of,
+    )
     from .model_comparison import ModelComparison, compare_models, comparison_tables
     from .model_opening import opened_predictor
     from .overlap import count_overlap
     from .overlays import PREDICTION_COLOUR, REFERENCE_COLOUR, draw_outline
     from .paired_difference import PairedDifference, paired_bootstrap_difference
+    from .predict_config import DemoConfig, PredictConfig
     from .prediction import SegmenterPredictor
     from .predictor import CategoryAnswers, Predictor
     from .promotion import HeldOutResult
@@ -49,6 +57,8 @@ _MODULE_OF_NAME = {
     "CategoryAnswers": "predictor",
     "ClassifiedImages": "classification",
     "CompareConfig": "config",
+    "DemoConfig": "predict_config",
+    "DemoServer": "demo_server",
     "DeployablePredictor": "deployable_predictor",
     "EvaluateConfig": "config",
     "EvaluationOptions": "questions",
@@ -70,12 +80,14 @@ _MODULE_OF_NAME = {
     "PREDICTION_COLOUR": "overlays",
     "PROTOCOLS": "protocols",
     "PairedDifference": "paired_difference",
-    "PredictConfig": "deployable_config",
+    "PredictConfig": "predict_config",
     "Predictor": "predictor",
     "REFERENCE_COLOUR": "overlays",
     "Ranks": "ranks",
     "Registration": "registry",
     "ScoringOptions": "config",
+    "SegmentationJob": "image_segmentation",
+    "SegmentedFile": "image_segmentation",
     "SegmenterPredictor": "prediction",
     "Stratum": "summary",
     "Summary": "summary",
@@ -101,14 +113,16 @@ _MODULE_OF_NAME = {
     "opened_predictor": "model_opening",
     "paired_bootstrap_difference": "paired_difference",
     "plan_questions": "questions",
+    "plan_segmentation": "image_segmentation",
     "pull_deployable": "registry",
     "questions_about": "questions",
     "read_records": "records",
     "register_deployable": "registry",
     "run_evaluation": "evaluation_job",
-    "segment_image_file": "image_segmentation",
+    "segment_files": "image_segmentation",
     "summarise": "summary",
     "summarise_each": "summary",
+    "tables_of": "image_segmentation",
     "write_comparison": "comparison_report",
     "write_records": "records",
 }
@@ -125,6 +139,8 @@ __all__ = [
     "CategoryAnswers",
     "ClassifiedImages",
     "CompareConfig",
+    "DemoConfig",
+    "DemoServer",
     "DeployablePredictor",
     "EvaluateConfig",
     "EvaluationOptions",
@@ -148,6 +164,8 @@ __all__ = [
     "Ranks",
     "Registration",
     "ScoringOptions",
+    "SegmentationJob",
+    "SegmentedFile",
     "SegmenterPredictor",
     "Stratum",
     "Summary",
@@ -172,14 +190,16 @@ __all__ = [
     "opened_predictor",
     "paired_bootstrap_difference",
     "plan_questions",
+    "plan_segmentation",
     "pull_deployable",
     "questions_about",
     "read_records",
     "register_deployable",
     "run_evaluation",
-    "segment_image_file",
+    "segment_files",
     "summarise",
     "summarise_each",
+    "tables_of",
     "write_comparison",
     "write_records",
 ]

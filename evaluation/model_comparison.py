@@ -14,7 +14,7 @@ import numpy as np
 from .config import DEFAULT_BOOTSTRAP, BootstrapOptions
 from .measured_rows import MeasuredRows, Rows, measured_rows
 from .paired_difference import PairedDifference, difference_of, holm_adjusted
-from .protocols import AUTOMATIC_PROTOCOL, DETECTOR_PROTOCOL, is_in_tables
+from .protocols import AUTOMATIC_PROTOCOL, DETECTOR_PROTOCOL, LABEL_MAP, is_in_tables
 from .report_tables import Table, format_interval
 from .summary import METRICS, Summary, summarise_measured, without_nan
 from .training_tiers import TIERS
@@ -95,7 +95,10 @@ class ModelComparison:
         return [model for model in self.models if model.summary.tier == tier]
 
     def against_reference(self, model: ComparedModel) -> ComparedPair | None:
-        """Return the model minus the reference, asked alike if it was; None where nothing pairs."""
+        """Return the model minus the reference, asked alike if it was.
+
+        None where nothing pairs, or where the reference was asked in several other ways.
+        """
         found = [
             pair if pair.first is model else pair.swapped()
             for pair in self.pairs
@@ -103,7 +106,8 @@ class ModelComparison:
         ]
         found = [pair for pair in found if pair.second.summary.model == self.reference]
         alike = [pair for pair in found if pair.second.summary.protocol == model.summary.protocol]
-        return next(iter(alike or found), None)
+        chosen = alike or found
+        return chosen[0] if len(chosen) == 1 else None
 
 
 def compare_models(
@@ -255,7 +259,9 @@ def _pairs(models: Sequence[ComparedModel], *, bootstrap: BootstrapOptions) -> l
 def _can_be_paired(first: Summary, second: Summary) -> bool:
     """Say whether two models were asked alike, or one of them asked nothing."""
     protocols = {first.protocol, second.protocol}
-    is_alike = len(protocols) == 1 or bool(protocols & {AUTOMATIC_PROTOCOL, DETECTOR_PROTOCOL})
+    is_merged = any(protocol.endswith(LABEL_MAP) for protocol in protocols)
+    asks_nothing = bool(protocols & {AUTOMATIC_PROTOCOL, DETECTOR_PROTOCOL}) and not is_merged
+    is_alike = len(protocols) == 1 or asks_nothing
     return first.model != second.model and is_alike and is_in_tables(first.protocol)
 
 

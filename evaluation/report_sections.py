@@ -215,7 +215,7 @@ def _protocol_section(
 
 
 def _figures(rows: MeasuredRows, summary: Summary) -> str:
-    figures = [dice_by_category(rows, summary=summary) + _figure_key(len(rows))]
+    figures = [dice_by_category(rows, summary=summary) + figure_key(len(rows))]
     if rows.has_reference.any():
         figures.append(dice_against_size(rows))
     if summary.calibration is not None:
@@ -234,7 +234,8 @@ def _figures(rows: MeasuredRows, summary: Summary) -> str:
     return f'<div class="figures">{"".join(map(card, figures))}</div>'
 
 
-def _figure_key(num_rows: int) -> str:
+def figure_key(num_rows: int) -> str:
+    """Return what the dots of a figure are, and whether all of them are drawn."""
     thinning = (
         f" Of more than {MOST_POINTS:,} rows of a category or source every n-th is drawn."
         if num_rows > MOST_POINTS

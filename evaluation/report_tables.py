@@ -133,6 +133,21 @@ def terminal_table(summary: Summary) -> "TerminalTable":
     return table
 
 
+def terminal_overview(summaries: Sequence[Summary]) -> "TerminalTable":
+    """Return one line a protocol and tier, for a terminal of 100 columns."""
+    from rich.table import Table as TerminalTable  # noqa: PLC0415
+
+    cells = overview(summaries)
+    titles = ("protocol", "tier", "rows", titled("dice"), titled("hd95_pixels"))
+    shown = [cells.titles.index(title) for title in titles]
+    table = TerminalTable(title=summaries[0].model, title_justify="left")
+    for title in titles:
+        table.add_column(title, no_wrap=True)
+    for row in cells.rows:
+        table.add_row(*(row[place] for place in shown))
+    return table
+
+
 def format_interval(name: str, interval: Interval | None) -> str:
     """Return `mean [lower, upper]` with the digits that suit the metric; a dash for no value."""
     if interval is None or math.isnan(interval.mean):

@@ -14,6 +14,9 @@ from launchers.command_line import run_command
 if TYPE_CHECKING:
     from evaluation import EvaluationResult, Ranks
 
+MOST_TABLES = 4
+"""Of more protocols and tiers only one table is shown; the report has all."""
+
 PRESETS = Path(__file__).resolve().parent / "presets" / "evaluation"
 
 
@@ -46,11 +49,14 @@ def _ranks(config: EvaluateConfig) -> "Ranks":
 
 
 def _show(result: "EvaluationResult") -> None:
-    from evaluation.report_tables import terminal_table
+    from evaluation.report_tables import terminal_overview, terminal_table
 
     console = Console(width=None if sys.stdout.isatty() else 100)
-    for summary in result.summaries:
-        console.print(terminal_table(summary))
+    if len(result.summaries) > MOST_TABLES:
+        console.print(terminal_overview(result.summaries))
+    else:
+        for summary in result.summaries:
+            console.print(terminal_table(summary))
     for name, file in (("report", "report.html"), ("rows", "records.parquet")):
         console.print(f"{name:8} {result.folder / file}", soft_wrap=True, highlight=False)
 

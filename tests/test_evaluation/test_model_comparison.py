@@ -180,6 +180,7 @@ def test_the_files_hold_every_number_and_no_nan(tmp_path):
     assert "\\begin{tabular}" in (tmp_path / "comparison.tex").read_text()
 
 
+@pytest.mark.slow
 def test_several_protocols_are_mapped_and_clicks_become_curves(tmp_path):
     protocols = ["published_click", "box", "box_jitter_20", "k_clicks_01", "k_clicks_02"]
     rows = {

@@ -1,3 +1,4 @@
+import dataclasses
 import html.parser
 import json
 import re
@@ -28,12 +29,15 @@ from evaluation.overlays import (
 )
 from evaluation.protocols import what_is_told
 from evaluation.published_figures import PUBLISHED, published_table
+from evaluation.report_figures import MOST_POINTS
+from evaluation.report_sections import figure_key
 from evaluation.report_tables import (
     Table,
     format_interval,
     latex_table,
     markdown_table,
     tables_of,
+    terminal_overview,
     terminal_table,
 )
 from tests.support.disk_corpus import (
@@ -178,6 +182,7 @@ def test_the_full_report_keeps_tiers_apart_and_draws_what_protocols_have_in_comm
     assert "k_clicks_03</h2>" not in content
 
 
+@pytest.mark.slow
 def test_the_report_of_an_automatic_model_shows_whether_presence_can_be_believed(tmp_path):
     write_automatic_report(tmp_path)
     content = (tmp_path / "out" / "report.html").read_text()
@@ -326,6 +331,10 @@ def test_tables_show_intervals_and_directions():
     lines = markdown_table(overall).splitlines()
     assert len({line.count("|") for line in lines}) == 1
     assert terminal_table(summary).row_count == 3
+    clicks = [
+        dataclasses.replace(summary, protocol=name) for name in ("k_clicks_01", "k_clicks_02")
+    ]
+    assert terminal_overview([summary, *clicks]).row_count == 2  # not after two clicks
 
 
 def test_a_bound_that_rounds_to_zero_has_no_sign():
@@ -334,11 +343,9 @@ def test_a_bound_that_rounds_to_zero_has_no_sign():
     assert format_interval("dice", interval) == "0.050 [0.000, 0.100]"
 
 
-def test_a_figure_says_when_it_leaves_out_rows(monkeypatch, tmp_path):
-    monkeypatch.setattr("evaluation.report_sections.MOST_POINTS", 5)
-    write_disk_report(tmp_path)
-    content = (tmp_path / "out" / "report.html").read_text()
-    assert "Of more than 5 rows of a category or source every n-th is drawn." in content
+def test_a_figure_says_when_it_leaves_out_rows():
+    assert "every n-th is drawn" in figure_key(MOST_POINTS + 1)
+    assert "every n-th is drawn" not in figure_key(MOST_POINTS)
 
 
 def test_intervals_of_one_subject_are_left_out_of_the_tables():

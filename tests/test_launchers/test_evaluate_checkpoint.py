@@ -81,7 +81,9 @@ def test_several_corpora_are_evaluated_together(run, corpus, tmp_path):
     assert len({row.corpus_hash for row in records}) == 2
 
 
-def test_a_run_that_remembers_its_training_has_tiers(run, corpus, tmp_path):
+def test_a_run_that_remembers_its_training_has_tiers_and_published_figures_beside_it(
+    run, corpus, tmp_path
+):
     train = write_disk_corpus(
         tmp_path / "train", samples=[disk_sample("0", source="others")], split="train"
     )
@@ -91,12 +93,16 @@ def test_a_run_that_remembers_its_training_has_tiers(run, corpus, tmp_path):
         "sources": ["others"],
     }
     (run / "environment.json").write_text(json.dumps({"corpora": {train.url: facts}}))
-    assert command(f"checkpoint={run}", f"data={corpus}", "num_gallery_cases=0") == 0
+    words = ["preset=samus_generalisation", "num_gallery_cases=0", "intervals.num_resamples=50"]
+    assert command(f"checkpoint={run}", f"data={corpus}", *words) == 0
     tiers = {row.key: row.tier for row in read_records(run / "report" / "records.parquet")}
     # The training corpus holds the pixels of the first image under another name.
     assert tiers == {"disks__0": "seen", "disks__1": "held_out_sources"}
     summaries = json.loads((run / "report" / "summary.json").read_text())["summaries"]
     assert [summary["tier"] for summary in summaries] == ["seen", "held_out_sources"]
+    page = (run / "report" / "report.html").read_text()
+    assert "Beside published figures" in page
+    assert "published=samus_generalisation" in page
 
 
 @pytest.mark.slow
@@ -122,14 +128,6 @@ def test_published_protocols_are_presets_that_want_their_data(preset, run, corpu
     words = [f"preset={preset}", f"checkpoint={run}"]
     assert command(*words) == 2
     assert "corpora/" in capsys.readouterr().err.splitlines()[-1]
-
-
-def test_a_published_protocol_runs_where_the_data_is(run, corpus):
-    words = ["preset=samus_generalisation", f"checkpoint={run}", "num_gallery_cases=0"]
-    assert command(*words, f"data={corpus}") == 0
-    page = (run / "report" / "report.html").read_text()
-    assert "Beside published figures" in page
-    assert "published=samus_generalisation" in page
 
 
 def test_a_checkpoint_that_answers_with_nan_is_named_with_the_image(tmp_path, corpus, capsys):

@@ -1,27 +1,68 @@
-"""Segment one object of an image file."""
+"""Segment images, DICOM files and videos."""
 
 import sys
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from evaluation import PredictConfig
 from launchers.command_line import run_command
 
+if TYPE_CHECKING:
+    from evaluation import SegmentedFile
 
-def predict(config: PredictConfig) -> None:
-    """Segment one object of an image, from clicks or a box; not a medical device."""
-    from evaluation import segment_image_file
+FILES_FAILED = 1
+"""Exit code when some files of a folder could not be segmented."""
 
-    console = Console()
-    for result in segment_image_file(config):
-        share = result.num_pixels / result.image_pixels
+
+def predict(config: PredictConfig) -> int:
+    """Segment images, DICOM files and videos, by prompts or without; not a medical device."""
+    from rich.progress import Progress
+
+    from evaluation import plan_segmentation, segment_files, tables_of
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    job = plan_segmentation(config)
+    failed: list[SegmentedFile] = []
+    bar = Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
+    with bar:
+        task = bar.add_task("segment", total=len(job.files))
+        for result in segment_files(
+            job,
+            on_frame=lambda name, frame: bar.update(task, description=f"{name} frame {frame}"),
+        ):
+            bar.advance(task)
+            if result.error is None:
+                _describe(result, console=console, is_alone=len(job.files) == 1)
+            else:
+                failed.append(result)
+    if len(failed) < len(job.files):
+        for path in tables_of(job):
+            console.print(f"all masks: {path}")
+    if failed:
+        console.print(f"{len(failed)} of {len(job.files)} files could not be segmented:")
+        for result in failed:
+            console.print(f"  {result.error}")
+        return FILES_FAILED
+    return 0
+
+
+def _describe(result: "SegmentedFile", *, console: Console, is_alone: bool) -> None:
+    if is_alone and len({row.frame for row in result.rows}) == 1:
+        for row in result.rows:
+            share = row.num_pixels / (row.size[0] * row.size[1])
+            console.print(f"{row.name}: {row.num_pixels} pixels ({share:.1%} of the image)")
+        for path in result.written:
+            console.print(f"  {path}")
+    else:
+        num_frames = len({row.frame for row in result.rows})
+        num_masks = sum(row.num_pixels > 0 for row in result.rows)
         console.print(
-            f"{result.name}: {result.num_pixels} pixels ({share:.1%} of the image)\n"
-            f"  mask     {result.mask_path}\n  overlay  {result.overlay_path}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
+            f"{result.path}: {num_masks} masks that are not empty in {num_frames} frames, "
+            f"{len(result.written)} files"
         )
+    for note in result.notes:
+        console.print(f"  {note}")
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ from .config import (
 )
 from .contact_sheet import category_colours, draw_contact_sheet, outline
 from .corpus_table import draw_tables, survey_corpus
+from .frame_files import FrameFile, is_frame_file, open_frame_file
 from .image_file import EncodedImage, decode_image, encode_png, read_image, read_label
 from .manifest import Manifest, ManifestSource, ShardEntry, SourceDescription, read_manifest
 from .own_data_config import CocoConfig, DicomConfig, FolderConfig, NiftiConfig
@@ -53,6 +54,7 @@ __all__ = [
     "EncodedImage",
     "Finding",
     "FolderConfig",
+    "FrameFile",
     "InspectConfig",
     "Manifest",
     "ManifestSource",
@@ -88,9 +90,11 @@ __all__ = [
     "encode_png",
     "find_shared_images",
     "hash_pixels",
+    "is_frame_file",
     "make_key",
     "num_micro_batches",
     "open_corpus",
+    "open_frame_file",
     "outline",
     "read_image",
     "read_label",

@@ -29,7 +29,7 @@ class VideoFrames:
             ValueError: The video cannot be decoded, or ends before this frame.
         """
         if self._last is None or index < self._num_decoded - 1:
-            self._frames, self._num_decoded = _decode(self._file), 0
+            self._frames, self._num_decoded = decode_video(self._file), 0
         while self._num_decoded <= index:
             following = next(self._frames, None)
             if following is None:
@@ -51,7 +51,12 @@ def open_video(file: RawFile) -> VideoFrames:
     return VideoFrames(file)
 
 
-def _decode(file: RawFile) -> Iterator[np.ndarray]:
+def decode_video(file: RawFile) -> Iterator[np.ndarray]:
+    """Yield the frames of a video in order, uint8 (row column 3).
+
+    Raises:
+        ValueError: The video cannot be decoded.
+    """
     av = _av(file)
     refusals = (av.FFmpegError, IndexError)  # at the end of the process the module may be empty
     try:

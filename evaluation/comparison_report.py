@@ -20,7 +20,7 @@ from .model_comparison import (
     comparison_tables,
     pair_numbers,
 )
-from .protocols import num_clicks_of, what_is_told
+from .protocols import is_after_clicks, num_clicks_of, what_is_told
 from .report import FOOTER, write_strata
 from .report_figures import click_curves, difference_plot, heat_map
 from .report_page import bullets, card, html_table, page, text
@@ -59,7 +59,11 @@ def write_comparison(folder: Path, comparison: ModelComparison) -> Path:
 def _page(comparison: ModelComparison) -> str:
     names = list(dict.fromkeys(model.summary.model for model in comparison.models))
     protocols = dict.fromkeys(model.summary.protocol for model in comparison.models)
-    told = [f"{name}: {what_is_told(name)}" for name in protocols if num_clicks_of(name) in (0, 1)]
+    told = [
+        f"{name}: {what_is_told(name)}"
+        for name in protocols
+        if not is_after_clicks(name) or num_clicks_of(name) == 1
+    ]
     sections = [_tier_section(comparison, tier=tier) for tier in comparison.tiers]
     sections += [
         f"<h2>What the ground truth told</h2>{card(bullets(told))}",
@@ -92,7 +96,7 @@ def _tier_section(comparison: ModelComparison, *, tier: str) -> str:
 def _figures(comparison: ModelComparison, models: list[ComparedModel]) -> list[str]:
     """Return the plots that there are enough models or protocols for."""
     figures: list[str] = []
-    single = [model for model in models if not num_clicks_of(model.summary.protocol)]
+    single = [model for model in models if not is_after_clicks(model.summary.protocol)]
     against = {
         model.label: pair.paired.difference
         for model in single

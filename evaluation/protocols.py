@@ -247,6 +247,11 @@ def is_in_tables(protocol: str) -> bool:
     return not num_clicks or num_clicks in CLICKS_IN_TABLES
 
 
+def is_after_clicks(protocol: str) -> bool:
+    """Return whether rows are one step of `k_clicks`, which a curve shows."""
+    return num_clicks_of(protocol.removesuffix(LABEL_MAP)) > 0
+
+
 def num_clicks_of(protocol: str) -> int:
     """Return after how many clicks a protocol's rows were scored; 0 for another protocol."""
     stem, _, count = protocol.rpartition("_")

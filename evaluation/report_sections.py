@@ -13,7 +13,13 @@ from .confidence_intervals import Interval
 from .measured_rows import MeasuredRows
 from .overlays import draw_answer, picture_as_data_uri
 from .predictor import Predictor
-from .protocols import CLICKS_PROTOCOL, MORE_PROTOCOLS, num_clicks_of, what_is_told
+from .protocols import (
+    CLICKS_PROTOCOL,
+    MORE_PROTOCOLS,
+    is_after_clicks,
+    num_clicks_of,
+    what_is_told,
+)
 from .published_figures import PUBLISHED, published_table
 from .questions import EvaluationOptions
 from .records import EvaluationRecord
@@ -86,7 +92,7 @@ def report_page(
     if context.published is not None:
         sections.append(_published(groups, summaries[0], name=context.published))
     for group, summary in zip(groups, summaries, strict=True):
-        if not num_clicks_of(summary.protocol):  # their curve says it all
+        if not is_after_clicks(summary.protocol):  # their curve says it all
             sections.append(_protocol_section(group, summary, records=records, context=context))
     sections += [_claims(), _terms(records[0], summaries[0]), _recomputing(context)]
     sources = sorted({row.source for row in records})
@@ -146,7 +152,7 @@ def _metric_tile(summary: Summary, name: str, *, label: str) -> str:
 def _comparing_protocols(summaries: Sequence[Summary], *, tier: str) -> str:
     """Return the heat map and the click curve of one tier, where it has enough for them."""
     here = [summary for summary in summaries if summary.tier == tier]
-    single = [summary for summary in here if not num_clicks_of(summary.protocol)]
+    single = [summary for summary in here if not is_after_clicks(summary.protocol)]
     figures: list[str] = []
     if len(single) >= FEWEST_IN_MAP:
         categories = sorted({name for summary in single for name in summary.by_category})

@@ -10,6 +10,8 @@ from evaluation import PROTOCOLS, ImagePrompt
 from evaluation.protocols import (
     MORE_PROTOCOLS,
     boxes_around,
+    is_after_clicks,
+    is_in_tables,
     next_click,
     object_generator,
     protocol_named,
@@ -170,6 +172,17 @@ def test_a_detector_gives_a_box_for_each_part_but_not_for_specks():
 def test_every_protocol_of_a_row_is_told_in_words(name, words):
     assert re.search(words, what_is_told(name))
     assert len(what_is_told(name)) > 20
+
+
+def test_steps_of_the_clicks_are_told_from_other_protocols():
+    steps = [rows_after(2), f"{rows_after(2)}_label_map"]
+    assert all(is_after_clicks(name) for name in steps)
+    assert not any(is_in_tables(name) for name in steps)
+    for name in ("box", "box_label_map"):
+        assert not is_after_clicks(name)
+        assert is_in_tables(name)
+    in_order = [rows_after(count) for count in range(1, 11)]
+    assert sorted(in_order) == in_order
 
 
 @pytest.mark.parametrize("name", sorted(PROTOCOLS))

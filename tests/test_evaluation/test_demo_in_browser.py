@@ -94,9 +94,15 @@ def open_file(page, path):
     page.locator("#view").wait_for()
 
 
+def frame_of(page):
+    box = page.locator("#view").bounding_box()
+    assert box is not None
+    return box
+
+
 def click(page, x, y, **options):
     """Click a pixel of the image of 320 x 240."""
-    box = page.locator("#view").bounding_box()
+    box = frame_of(page)
     place = {"x": (x + 0.5) * box["width"] / 320, "y": (y + 0.5) * box["height"] / 240}
     page.locator("#view").click(position=place, **options)
 
@@ -165,7 +171,7 @@ def test_a_box_is_dragged_and_the_mask_and_its_sizes_are_downloaded(prompted, vi
     page = visit(prompted)
     open_file(page, scan)
     page.select_option("#category", "thyroid")
-    frame = page.locator("#view").bounding_box()
+    frame = frame_of(page)
     step = frame["width"] / 320
     page.mouse.move(frame["x"] + 80 * step, frame["y"] + 60 * step)
     page.mouse.down()

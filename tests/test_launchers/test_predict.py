@@ -82,12 +82,42 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_model_is_opened(
     assert f"output={output}: nothing can be written there" in capsys.readouterr().err
 
 
-def test_a_damaged_model_is_refused(image, tmp_path, capsys):
-    folder = write_disc_deployable(tmp_path / "disc")
-    (folder / "encoder.onnx").write_bytes(b"")
+def flip_a_byte(folder):
+    content = bytearray((folder / "decoder.onnx").read_bytes())
+    content[-1] ^= 1
+    (folder / "decoder.onnx").write_bytes(content)
+    return folder
+
+
+def lose_a_file(folder):
+    (folder / "decoder.onnx").unlink()
+    return folder
+
+
+def name_one_file(folder):
+    return folder / "encoder.onnx"
+
+
+def newer_format(folder):
+    return write_disc_deployable(folder.with_name("newer"), format_version=99)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (flip_a_byte, "decoder.onnx is damaged"),
+        (lose_a_file, "decoder.onnx is missing"),
+        (name_one_file, "encoder.onnx: there is no such folder"),
+        (newer_format, "has format version 99"),
+    ],
+)
+def test_a_damaged_model_is_refused_in_one_line(image, tmp_path, capsys, spoil, message):
+    folder = spoil(write_disc_deployable(tmp_path / "disc"))
     words = [f"model={folder}", f"image={image}", "points=[[1,2]]", f"output={tmp_path / 'out'}"]
     assert run(*words) == 2
-    assert "encoder.onnx is damaged" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
 
 
 def test_an_answer_that_is_not_finite_gives_no_mask(image, tmp_path, capsys):

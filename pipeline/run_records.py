@@ -68,9 +68,7 @@ class RunRecords:
         self._join_mlflow(state)
         self._write_status(state, as_state="running", message="")
 
-    def write(
-        self, state: RunState, *, kind: RowKind, values: Mapping[str, float]
-    ) -> None:
+    def write(self, state: RunState, *, kind: RowKind, values: Mapping[str, float]) -> None:
         """Write a row of `metrics.jsonl`, and where the run stands."""
         if self._is_on:
             if kind == "train" and self._system is not None:
@@ -151,7 +149,7 @@ def introduce_run(tracker: Tracker, folder: RunFolder, *, run_id: str | None) ->
         tracker.log_file(path)
     tracker.log_corpora(corpora)
     hashes = {f"content_hash.{url}": one["content_hash"] for url, one in corpora.items()}
-    parent = options["tracking.parent_run_id"]
+    parent = tracker.parent_run_id
     tracker.log_tags(hashes | ({} if parent is None else {PARENT_TAG: parent}))
 
 

@@ -77,6 +77,11 @@ class Tracker:
         return self._config.address(self._root)
 
     @property
+    def parent_run_id(self) -> str | None:
+        """Run that this one goes on from, under which MLflow shows it."""
+        return self._config.parent_run_id
+
+    @property
     def has_sent_all(self) -> bool:
         """Whether MLflow has everything that it was given, and how the run ended."""
         return self._has_ended and not self._pending and not self._waiting

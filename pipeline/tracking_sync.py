@@ -49,6 +49,8 @@ def sync_run(config: TrackingSyncConfig) -> None:
 def _tracker_of(folder: RunFolder, *, uri: str | None) -> Tracker:
     options = folder.read_flat_config()
     config = TrackingConfig(
-        uri=uri or options["tracking.uri"], experiment=options["tracking.experiment"]
+        uri=uri or options["tracking.uri"],
+        experiment=options["tracking.experiment"],
+        parent_run_id=options["tracking.parent_run_id"],
     )
     return Tracker(config, root=folder.path.parent, is_on=True)

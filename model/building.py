@@ -18,6 +18,8 @@ from .sam_unet import SamUnetSegmenter
 from .sam_unet_config import SamUnetArchitecture
 from .samus import SamusSegmenter
 from .segmenter import Segmenter
+from .student import StudentSegmenter
+from .student_config import StudentArchitecture
 from .ultrasam import UltrasamSegmenter
 from .ultrasam_config import UltrasamArchitecture
 from .unet import UnetSegmenter
@@ -30,6 +32,7 @@ _SEGMENTERS: dict[type[Any], type[Any]] = {
     SamusArchitecture: SamusSegmenter,
     AutosamusArchitecture: AutosamusSegmenter,
     SamUnetArchitecture: SamUnetSegmenter,
+    StudentArchitecture: StudentSegmenter,
     MedSaArchitecture: MedSaSegmenter,
     SamMed2dArchitecture: SamMed2dSegmenter,
     UltrasamArchitecture: UltrasamSegmenter,

@@ -8,6 +8,7 @@ from .config import Architecture, SamArchitecture, SamusArchitecture, UnetArchit
 from .medsa_config import MedSaArchitecture
 from .sam_med2d_config import SamMed2dArchitecture
 from .sam_unet_config import SamUnetArchitecture
+from .student_config import StudentArchitecture
 from .ultrasam_config import UltrasamArchitecture
 
 _TINY = SamusArchitecture(
@@ -131,6 +132,12 @@ PRESETS: dict[str, Architecture] = {
     "autosamus_tiny": AutosamusArchitecture(**asdict(_TINY) | _TINY_GENERATOR),
     "autosamus_small": AutosamusArchitecture(**asdict(_SMALL) | _SMALL_GENERATOR),
     "autosamus_vit_b": AutosamusArchitecture(),
+    "samus_student_tiny": StudentArchitecture(
+        **_TINY_SAM | {"patch_stride": 4, "position_grid": 16, "depth": 1, "global_blocks": (0,)},
+        branch_depths=(1, 1, 1, 1),
+        branch_channels=(16, 24, 32, 48),
+    ),
+    "samus_student": StudentArchitecture(),
     "sam_tiny": SamArchitecture(**_TINY_SAM),
     "sam_vit_b": SamArchitecture(),
     "sam_vit_l": SamArchitecture(**_LARGE),

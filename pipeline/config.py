@@ -12,6 +12,7 @@ from model import ObjectiveConfig, PromptSimulationConfig
 from shards import ReadingConfig
 
 from .augmentation_config import AugmentationConfig
+from .distillation_config import DistillationConfig
 from .optimizer_config import OptimizerConfig
 from .refusal import refuse_unless
 
@@ -318,6 +319,7 @@ class PretrainConfig:
     prompts: PromptSimulationConfig = field(default_factory=PromptSimulationConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)

@@ -13,6 +13,7 @@ from .batches import TrainingBatch, make_training_loader
 from .checkpoint import OPTIMIZER, read_tensors
 from .config import PretrainConfig
 from .correction import Corrections
+from .distillation import open_teacher, start_from_teacher
 from .ema import MovingAverage
 from .engine import Engine
 from .flattened_base import with_flattened_base
@@ -53,6 +54,7 @@ def open_session(
     prepared = prepare_segmenter(config, categories=data.categories)
     if data.validation is not None:
         check_validation(prepared.segmenter, data.validation, config=config, group=group)
+    teacher = open_teacher(config.distillation, student=prepared.segmenter)
     checkpoint = group.on_main(lambda: checkpoint_to_resume(folder.checkpoints))
     identity = _identity(config, data=data, prepared=prepared)
     if checkpoint is not None:
@@ -61,6 +63,8 @@ def open_session(
         _logger.info("Resuming from %s.", checkpoint)
     else:
         state = RunState(identity=identity)
+        if teacher is not None:
+            start_from_teacher(prepared.segmenter, teacher)
         if config.initialize_from is not None:
             initialize_segmenter(
                 prepared,
@@ -76,6 +80,7 @@ def open_session(
         num_ranks=group.num_ranks,
         precision=config.precision,
         corrections=Corrections.of(config),
+        teacher=teacher,
     ).train()
     progress.note_passes_of(step_module)
     # The weights have their values by now: an engine may part them, and takes its masters of them.

@@ -15,11 +15,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from model import ABSENT, MaskPrediction, ObjectiveConfig, Prompts, Segmenter, object_losses
+from model import (
+    ABSENT,
+    ImageFeatures,
+    MaskPrediction,
+    ObjectiveConfig,
+    Prompts,
+    Segmenter,
+    object_losses,
+)
 
 from .batches import TrainingBatch
 from .category_losses import category_losses
 from .correction import ONE_CLICK_A_PASS, Corrections
+from .distillation import Teacher
+
+TAUGHT_FEATURES, TAUGHT_MASKS = "taught_features", "taught_masks"
+"""Terms of a step that has a teacher; the first has a row for each image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +65,7 @@ class TrainingStep(nn.Module):
         num_ranks: int,
         precision: str = "float32",
         corrections: Corrections = ONE_CLICK_A_PASS,
+        teacher: Teacher | None = None,
     ) -> None:
         """Wrap a segmenter.
 
@@ -63,11 +76,13 @@ class TrainingStep(nn.Module):
             num_ranks: The engine averages gradients over so many; the loss is scaled up by it.
             precision: `float32`, or `bfloat16` for autocast in encoder and decoder.
             corrections: What prompted segmenters are asked after their first answer.
+            teacher: A model whose features and masks are learnt too.
         """
         super().__init__()
         self.segmenter = segmenter
         self._objective = objective
         self._corrections = corrections
+        self._teacher = teacher
         self._scale = num_ranks / global_batch_size
         self._autocast_dtype = torch.bfloat16 if precision == "bfloat16" else None
 
@@ -82,6 +97,8 @@ class TrainingStep(nn.Module):
         else:
             losses, is_counted = self._answer_prompts(_with_stand_in(batch))
         sums = {name: values.sum() for name, values in losses.items()}
+        if TAUGHT_FEATURES in sums:
+            sums["total"] = sums["total"] + sums[TAUGHT_FEATURES]
         return LossTerms(
             total=sums["total"] * self._scale,
             sums={name: value.detach() for name, value in sums.items()},
@@ -91,7 +108,7 @@ class TrainingStep(nn.Module):
     def _answer_prompts(self, batch: TrainingBatch) -> tuple[dict[str, Tensor], Tensor]:
         """Ask about every object, then once more for each correction; passes count alike."""
         with self._autocast(batch.images.device):
-            features = self.segmenter.encode(batch.images)
+            features, taught = self._encode(batch.images)
         targets, prompts = batch.masks.float(), batch.prompts
         draws, corrections = batch.error_click_draws, self._corrections
         num_passes = corrections.num_passes(draws)
@@ -100,7 +117,8 @@ class TrainingStep(nn.Module):
             multimask = corrections.wants_candidates(number, num_passes=num_passes)
             with self._autocast(batch.images.device):
                 prediction = self.segmenter.decode(features, prompts, multimask)
-            passes.append(self._losses(prediction, targets))
+                masks = self._taught_masks(prediction, prompts, taught=taught)
+            passes.append(_with_term(self._losses(prediction, targets), TAUGHT_MASKS, masks))
             if number + 1 < num_passes:
                 prompts = corrections.prompts_after(
                     number, prompts, prediction, masks=batch.masks, draws=draws
@@ -109,13 +127,37 @@ class TrainingStep(nn.Module):
         weighted = {
             name: share * (sum(one[name] for one in passes) / num_passes) for name in passes[0]
         }
-        return weighted, share > 0
+        return weighted | self._taught_features(features, taught=taught), share > 0
 
     def _answer_categories(self, batch: TrainingBatch) -> tuple[dict[str, Tensor], Tensor]:
         """Ask for every category."""
         with self._autocast(batch.images.device):
-            prediction = self.segmenter(batch.images)
-        return category_losses(prediction, batch=batch, objective=self._objective)
+            features, taught = self._encode(batch.images)
+            prediction = self.segmenter.decode(features)
+            masks = self._taught_masks(prediction, None, taught=taught)
+        losses, is_counted = category_losses(prediction, batch=batch, objective=self._objective)
+        if masks is not None:
+            losses = _with_term(losses, TAUGHT_MASKS, masks / len(self.segmenter.categories))
+        return losses | self._taught_features(features, taught=taught), is_counted
+
+    def _encode(self, images: Tensor) -> tuple[ImageFeatures, ImageFeatures | None]:
+        """Return the features of a batch, and the teacher's."""
+        taught = None if self._teacher is None else self._teacher.look(images)
+        return self.segmenter.encode(images), taught
+
+    def _taught_features(
+        self, features: ImageFeatures, *, taught: ImageFeatures | None
+    ) -> dict[str, Tensor]:
+        if self._teacher is None or taught is None or not self._teacher.config.feature_weight:
+            return {}
+        return {TAUGHT_FEATURES: self._teacher.feature_loss(features, taught=taught)}
+
+    def _taught_masks(
+        self, prediction: MaskPrediction, prompts: Prompts | None, *, taught: ImageFeatures | None
+    ) -> Tensor | None:
+        if self._teacher is None or taught is None or not self._teacher.config.mask_weight:
+            return None
+        return self._teacher.mask_loss(prediction, prompts, taught=taught)
 
     def _losses(self, prediction: MaskPrediction, targets: Tensor) -> dict[str, Tensor]:
         return object_losses(prediction, targets=targets, config=self._objective)
@@ -123,6 +165,13 @@ class TrainingStep(nn.Module):
     def _autocast(self, device: torch.device) -> torch.autocast:
         is_on = self._autocast_dtype is not None
         return torch.autocast(device.type, dtype=self._autocast_dtype, enabled=is_on)
+
+
+def _with_term(losses: dict[str, Tensor], name: str, term: Tensor | None) -> dict[str, Tensor]:
+    """Return the terms with one more, which the total has as well."""
+    if term is None:
+        return losses
+    return losses | {name: term, "total": losses["total"] + term}
 
 
 def _with_stand_in(batch: TrainingBatch) -> TrainingBatch:

@@ -98,6 +98,18 @@ class _DemoHandler(BaseHTTPRequestHandler):
             status, (kind, body) = HTTPStatus.GONE, _as_json({"error": text})
         except (ValueError, TypeError) as error:
             status, (kind, body) = HTTPStatus.BAD_REQUEST, _as_json({"error": str(error)})
+        except ConnectionError:
+            return  # the page went away while it was sending
+        except Exception as error:  # onnxruntime's errors share no class but this
+            _logger.exception("The model failed:")
+            text = f"The model failed: {error}"
+            status, (kind, body) = HTTPStatus.INTERNAL_SERVER_ERROR, _as_json({"error": text})
+        try:
+            self._send(status, kind=kind, body=body)
+        except ConnectionError:
+            _logger.debug("The page went away before it was answered.")
+
+    def _send(self, status: HTTPStatus, *, kind: str, body: bytes) -> None:
         self.send_response(status)
         for header, value in HEADERS.items():
             self.send_header(header, value)

@@ -17,6 +17,7 @@ FILES_FAILED = 1
 
 def predict(config: PredictConfig) -> int:
     """Segment images, DICOM files and videos, by prompts or without; not a medical device."""
+    from rich.markup import escape
     from rich.progress import Progress
 
     from evaluation import plan_segmentation, segment_files, tables_of
@@ -24,13 +25,13 @@ def predict(config: PredictConfig) -> int:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     job = plan_segmentation(config)
     failed: list[SegmentedFile] = []
-    bar = Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
-    with bar:
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task("segment", total=len(job.files))
-        for result in segment_files(
-            job,
-            on_frame=lambda name, frame: bar.update(task, description=f"{name} frame {frame}"),
-        ):
+
+        def show(name: str, frame: int) -> None:
+            bar.update(task, description=escape(f"{name} frame {frame}"))
+
+        for result in segment_files(job, on_frame=show):
             bar.advance(task)
             if result.error is None:
                 _describe(result, console=console, is_alone=len(job.files) == 1)
@@ -55,10 +56,9 @@ def _describe(result: "SegmentedFile", *, console: Console, is_alone: bool) -> N
         for path in result.written:
             console.print(f"  {path}")
     else:
-        num_frames = len({row.frame for row in result.rows})
-        num_masks = sum(row.num_pixels > 0 for row in result.rows)
+        num_found = sum(row.num_pixels > 0 for row in result.rows)
         console.print(
-            f"{result.path}: {num_masks} masks that are not empty in {num_frames} frames, "
+            f"{result.path}: {num_found} of {len(result.rows)} masks are not empty, "
             f"{len(result.written)} files"
         )
     for note in result.notes:

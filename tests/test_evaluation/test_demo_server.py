@@ -19,6 +19,10 @@ from tests.support.dicom_files import Clip, region, save_clip
 from tests.support.running_demo import TwoHalves, disc_folder, running_demo
 
 
+class GraphError(Exception):
+    """As those of onnxruntime, which share no class but `Exception`."""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return disc_folder(tmp_path_factory.mktemp("model"))
@@ -231,6 +235,23 @@ def test_questions_at_once_are_each_answered_about_their_own_image(server):
     for thread in threads:
         thread.join()
     assert answers == {10: True, 20: True, 30: True, 40: True}
+
+
+def test_a_graph_that_fails_is_told_and_the_server_goes_on(server, monkeypatch, caplog):
+    segmenter, token = server.images.predictor.segmenter, opened(server)
+
+    def fail(*_, **__):
+        raise GraphError("Got invalid dimensions for input: images")
+
+    monkeypatch.setattr(segmenter, "decode", fail)
+    status, content, _ = ask(server, "POST", "/answer", body=question(token, points=[[1, 1]]))
+    assert (status, content["error"]) == (
+        500,
+        "The model failed: Got invalid dimensions for input: images",
+    )
+    assert "The model failed:" in caplog.text
+    monkeypatch.undo()
+    assert ask(server, "POST", "/answer", body=question(token, points=[[1, 1]]))[0] == 200
 
 
 def test_a_port_that_is_taken_is_named(server):

@@ -217,7 +217,7 @@ def test_a_video_is_segmented_frame_by_frame(disc, tmp_path, capsys):
     out = tmp_path / "out"
     words = [f"model={disc}", f"image={video}", "points=[[30,20]]", f"output={out}"]
     assert run(*words) == 0
-    assert "in 4 frames" in capsys.readouterr().out
+    assert "4 of 4 masks are not empty, 8 files" in capsys.readouterr().out
     assert len(list(out.glob("clip_0000?_mask.png"))) == 4
     video.write_bytes(b"no video")
     assert run(*words) == 2

@@ -50,14 +50,14 @@ MODELS: dict[str, dict[str, Any]] = {
 def options(precision: str) -> PretrainConfig:
     """Return options of the hand-made steps: clipping that bites, a schedule that moves.
 
-    The rate is low: a training is chaotic, and at ten times the rate rounding that differs by 1e-7
-    has grown to 1e-3 after fifty steps.
+    The rate is low: a training is chaotic, and at 1e-4 rounding that differs by 1e-7 has grown to
+    1e-3 after fifty steps.
     """
     return load_config(
         PretrainConfig,
         [
             *("run.name=none", "data.train=none", "model.preset=samus_tiny", "run.threads=1"),
-            *("optimizer.warmup_steps=5", "optimizer.peak_learning_rate=1e-5"),
+            *("optimizer.warmup_steps=5", "optimizer.peak_learning_rate=2e-6"),
             *("optimizer.clip_gradient_norm=0.05", f"run.max_steps={2 * POISONED_STEP}"),
             *(f"data.global_batch_size={NUM_IMAGES}", f"precision={precision}"),
         ],

@@ -197,21 +197,34 @@ def _masks_of(
 ) -> dict[str, np.ndarray]:
     """Return the mask of the prompt, or those of every category, by name."""
     pixels = read_image(pixels)  # refuses frames that are too small
-    if predictor.is_automatic:
-        answers = predictor.predict_automatic([pixels])[0].logits
-        logits = dict(zip(predictor.categories, answers, strict=True))
-    else:
-        prompt = job.prompts.get(file.name)
-        if prompt is None:
-            raise ValueError(f"{file.path}: prompts={job.config.prompts} does not name it.")
-        check_prompt(prompt, (pixels.shape[0], pixels.shape[1]))
-        logits = {"mask": predictor.predict([pixels], [[_question(prompt)]])[0][0]}
+    try:
+        logits = _logits_of(pixels, file=file, job=job, predictor=predictor)
+    except (ValueError, OSError, RuntimeError):
+        raise
+    except Exception as error:  # onnxruntime's errors share no class but this
+        raise RuntimeError(
+            f"model={job.config.model}: its graphs do not run ({' '.join(str(error).split())}). "
+            "They are not those that were exported together: export the model again."
+        ) from error
     return {
         name: threshold_logits(
             answer, image=f"image={file.path}", model=f"model={job.config.model}"
         )
         for name, answer in logits.items()
     }
+
+
+def _logits_of(
+    pixels: np.ndarray, *, file: FileToSegment, job: SegmentationJob, predictor: Predictor
+) -> dict[str, np.ndarray]:
+    if predictor.is_automatic:
+        answers = predictor.predict_automatic([pixels])[0].logits
+        return dict(zip(predictor.categories, answers, strict=True))
+    prompt = job.prompts.get(file.name)
+    if prompt is None:
+        raise ValueError(f"{file.path}: prompts={job.config.prompts} does not name it.")
+    check_prompt(prompt, (pixels.shape[0], pixels.shape[1]))
+    return {"mask": predictor.predict([pixels], [[_question(prompt)]])[0][0]}
 
 
 def _question(prompt: Prompt) -> ImagePrompt:

@@ -1,4 +1,7 @@
+import hashlib
+import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -102,6 +105,25 @@ def newer_format(folder):
     return write_disc_deployable(folder.with_name("newer"), format_version=99)
 
 
+def use_a_graph(folder, graph):
+    """Put another graph into the place of the encoder, checksum and all."""
+    shutil.copy(graph, folder / "encoder.onnx")
+    checksums = json.loads((folder / "checksums.json").read_text())
+    content = (folder / "encoder.onnx").read_bytes()
+    checksums["files"]["encoder.onnx"] = hashlib.sha256(content).hexdigest()
+    (folder / "checksums.json").write_text(json.dumps(checksums))
+    return folder
+
+
+def take_the_graph_of_another_model(folder):
+    other = write_disc_deployable(folder.with_name("other"), num_channels=3)
+    return use_a_graph(folder, other / "encoder.onnx")
+
+
+def take_a_graph_that_is_not_ours(folder):
+    return use_a_graph(folder, folder / "decoder.onnx")
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -109,6 +131,8 @@ def newer_format(folder):
         (lose_a_file, "decoder.onnx is missing"),
         (name_one_file, "encoder.onnx: there is no such folder"),
         (newer_format, "has format version 99"),
+        (take_the_graph_of_another_model, "its graphs do not run"),
+        (take_a_graph_that_is_not_ours, "Required inputs"),
     ],
 )
 def test_a_damaged_model_is_refused_in_one_line(image, tmp_path, capsys, spoil, message):

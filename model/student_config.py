@@ -32,9 +32,9 @@ class StudentArchitecture(SamArchitecture):
     global_blocks: tuple[int, ...] = (0,)
 
     branch_depths: tuple[int, ...] = (2, 2, 6, 2)
-    """Blocks of each stage of the ConvNeXt; with `branch_channels` the defaults are `femto`."""
+    """Blocks of each stage of the ConvNeXt."""
 
-    branch_channels: tuple[int, ...] = (48, 96, 192, 384)
+    branch_channels: tuple[int, ...] = (48, 96, 192, 320)
     """Channels of each stage of the ConvNeXt."""
 
     def __post_init__(self) -> None:

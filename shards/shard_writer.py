@@ -5,7 +5,7 @@ import itertools
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -234,7 +234,7 @@ def _count_source(
     subjects = [one.subject for shard in shards for one in shard.samples]
     num_unknown = subjects.count(None)
     return ManifestSource(
-        **vars(description),
+        **{field.name: getattr(description, field.name) for field in fields(SourceDescription)},
         num_samples=len(subjects),
         num_objects=sum(shard.entry.num_objects for shard in shards),
         num_subjects=len(set(subjects) - {None}) + num_unknown,

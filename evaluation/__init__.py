@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .demo_server import DemoServer
     from .deployable import ExportedDeployable, HeldOut, ModelOrigin, export_deployable
     from .deployable_config import ExportConfig, GateConfig
-    from .deployable_folder import WEIGHTS_FOLDER, check_destination
+    from .deployable_folder import WEIGHTS_FOLDER, check_destination, sha256_of
     from .deployable_predictor import DeployablePredictor
     from .evaluate import evaluate_corpus
     from .evaluation_job import EvaluationResult, run_evaluation
@@ -45,7 +45,16 @@ if TYPE_CHECKING:
     from .questions import EvaluationOptions, EvaluationPlan, plan_questions, questions_about
     from .ranks import OneRank, OtherRankFailedError, Ranks
     from .records import EvaluationRecord, gather_records, read_records, write_records
-    from .registry import Registration, check_registry, pull_deployable, register_deployable
+    from .registry import Registration, register_deployable
+    from .registry_client import check_registry
+    from .registry_config import RegisterConfig
+    from .registry_rows import pull_deployable
+    from .registry_standing import (
+        champion_history,
+        demote_champion,
+        promote_version,
+        roll_back,
+    )
     from .report_tables import Table, format_interval, markdown_table
     from .run_comparison import compare_runs
     from .summary import Stratum, Summary, summarise, summarise_each
@@ -84,6 +93,7 @@ _MODULE_OF_NAME = {
     "Predictor": "predictor",
     "REFERENCE_COLOUR": "overlays",
     "Ranks": "ranks",
+    "RegisterConfig": "registry_config",
     "Registration": "registry",
     "ScoringOptions": "config",
     "SegmentationJob": "image_segmentation",
@@ -96,14 +106,16 @@ _MODULE_OF_NAME = {
     "answer_questions": "answers",
     "bootstrap_difference": "confidence_intervals",
     "bootstrap_mean": "confidence_intervals",
+    "champion_history": "registry_standing",
     "check_destination": "deployable_folder",
-    "check_registry": "registry",
+    "check_registry": "registry_client",
     "classification_differences": "classification",
     "classification_intervals": "classification",
     "compare_models": "model_comparison",
     "compare_runs": "run_comparison",
     "comparison_tables": "model_comparison",
     "count_overlap": "overlap",
+    "demote_champion": "registry_standing",
     "draw_outline": "overlays",
     "evaluate_corpus": "evaluate",
     "export_deployable": "deployable",
@@ -114,12 +126,15 @@ _MODULE_OF_NAME = {
     "paired_bootstrap_difference": "paired_difference",
     "plan_questions": "questions",
     "plan_segmentation": "image_segmentation",
-    "pull_deployable": "registry",
+    "promote_version": "registry_standing",
+    "pull_deployable": "registry_rows",
     "questions_about": "questions",
     "read_records": "records",
     "register_deployable": "registry",
+    "roll_back": "registry_standing",
     "run_evaluation": "evaluation_job",
     "segment_files": "image_segmentation",
+    "sha256_of": "deployable_folder",
     "summarise": "summary",
     "summarise_each": "summary",
     "tables_of": "image_segmentation",
@@ -162,6 +177,7 @@ __all__ = [
     "PredictConfig",
     "Predictor",
     "Ranks",
+    "RegisterConfig",
     "Registration",
     "ScoringOptions",
     "SegmentationJob",
@@ -173,6 +189,7 @@ __all__ = [
     "answer_questions",
     "bootstrap_difference",
     "bootstrap_mean",
+    "champion_history",
     "check_destination",
     "check_registry",
     "classification_differences",
@@ -181,6 +198,7 @@ __all__ = [
     "compare_runs",
     "comparison_tables",
     "count_overlap",
+    "demote_champion",
     "draw_outline",
     "evaluate_corpus",
     "export_deployable",
@@ -191,12 +209,15 @@ __all__ = [
     "paired_bootstrap_difference",
     "plan_questions",
     "plan_segmentation",
+    "promote_version",
     "pull_deployable",
     "questions_about",
     "read_records",
     "register_deployable",
+    "roll_back",
     "run_evaluation",
     "segment_files",
+    "sha256_of",
     "summarise",
     "summarise_each",
     "tables_of",

@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,19 @@ from .deployable_folder import (
     PREPROCESSING_FILE,
     WEIGHTS_FOLDER,
     check_destination,
+    files_of,
     new_deployable,
     opened_bytes,
     package_versions,
     write_checksums,
     write_json,
 )
-from .deployable_measurement import measure_deployable
+from .deployable_measurement import CARD_THREADS, measure_deployable
 from .deployable_predict import FORMAT_NAME, FORMAT_VERSION, MIN_SIDE_PIXELS, WINDOW_PERCENTILES
 from .deployable_predictor import DeployablePredictor
-from .model_card import CardFacts, model_card
+from .evaluate import evaluate_corpus
+from .graph_forms import check_forms, write_form
+from .model_card import CardFacts, FormFacts, model_card
 from .onnx_export import NUM_IMAGE_CHANNELS, OPSET, export_graphs
 from .parity import Parity, compare_with_model
 from .prediction import SegmenterPredictor
@@ -48,6 +51,9 @@ class ModelOrigin:
     training_sources: Sequence[ManifestSource]
     """Empty where they are not known; the card says so."""
 
+    config_hash: str | None = None
+    """sha256 of the run's options; None for a checkpoint on its own."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
@@ -59,17 +65,39 @@ class HeldOut:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MeasuredForm:
+    """What a form of the graphs reached on the held-out corpus."""
+
+    form: str
+    graphs: Mapping[str, str]
+    """File names by what the graphs do."""
+
+    parity: Parity
+    records: Sequence[EvaluationRecord]
+    """Of the ONNX graphs on the held-out corpus, one row per question."""
+
+    refusal: str | None
+    """Why it is left out; None for a form that passed the gate."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExportedDeployable:
     """A folder that passed the gate."""
 
     folder: Path
-    records: Sequence[EvaluationRecord]
-    """Of the ONNX graphs on the held-out corpus, one row per object."""
+    forms: Sequence[MeasuredForm]
+    """Those that were asked for, in that order, also what was left out."""
 
     summary: Summary
-    parity: Parity
+    """Of the first form that passed."""
+
     opened_bytes: int
-    """Size of the files that a prediction opens."""
+    """Size of the files that a prediction opens, in that form."""
+
+    @property
+    def first(self) -> MeasuredForm:
+        """The form that a prediction opens by itself."""
+        return next(one for one in self.forms if one.refusal is None)
 
 
 def export_deployable(
@@ -78,111 +106,192 @@ def export_deployable(
     *,
     origin: ModelOrigin,
     held_out: HeldOut,
+    forms: Sequence[str] = ("float32",),
     overwrite: bool = False,
     include_weights: bool = True,
 ) -> ExportedDeployable:
-    """Write a deployable folder, unless the graphs fail the gate.
+    """Write a deployable folder with the forms that pass the gate.
 
     Args:
-        segmenter: A prompted model with its trained weights.
+        segmenter: A model with its trained weights.
         folder: Final name; everything is written to `FOLDER.partial` first.
         origin: For the model card.
         held_out: What the graphs are compared with torch and with the references on.
+        forms: Some of `FORMS`; the first that passes is what a prediction opens by itself.
         overwrite: Replace a deployable of that name.
         include_weights: Also write `weights/`, a checkpoint to train on from; `predict.py` never
             opens it.
 
     Raises:
         FileExistsError: The folder exists.
-        ValueError: The model takes no prompts, the corpus holds no objects, or the gate is failed.
+        ValueError: The corpus holds no objects, a form cannot be measured, or all fail the gate.
     """
     check_destination(folder, overwrite=overwrite)
+    check_forms(list(forms))
     with new_deployable(folder, overwrite=overwrite) as partial:
-        export_graphs(segmenter, partial)
-        write_json(partial / PREPROCESSING_FILE, _preprocessing(segmenter, origin=origin))
-        write_checksums(partial)
-        parity, records = compare_with_model(
-            DeployablePredictor(partial),
-            SegmenterPredictor(segmenter),
-            held_out.corpus,
-            protocol=held_out.protocol,
-            model_name=origin.model_name,
+        measured = _write_forms(
+            segmenter,
+            partial,
+            forms=forms,
+            description=_preprocessing(segmenter, origin=origin),
+            held_out=held_out,
         )
-        check_gate(parity, held_out.gate)
-        summary = summarise(records)
-        write_json(partial / EVALUATION_FILE, _evaluation(held_out, parity=parity, summary=summary))
+        exported = _exported(folder, partial, measured=measured)
+        write_json(partial / EVALUATION_FILE, _evaluation(held_out, exported=exported))
         facts = CardFacts(
             model_name=origin.model_name,
             checkpoint=origin.checkpoint,
             segmenter_kind=segmenter.kind,
+            is_automatic=segmenter.is_automatic,
             input_size=segmenter.framing.input_size,
             num_parameters=sum(weight.numel() for weight in segmenter.parameters()),
-            opened_bytes=opened_bytes(partial),
             training_sources=origin.training_sources,
             held_out_manifest=held_out.corpus.manifest,
-            summary=summary,
-            parity=parity,
-            measurement=measure_deployable(partial),
+            summary=exported.summary,
+            forms=[_form_facts(partial, one) for one in measured],
         )
         (partial / MODEL_CARD_FILE).write_text(model_card(facts), encoding="utf-8")
-        size = opened_bytes(partial)
         if include_weights:
             write_flattened(segmenter, partial / WEIGHTS_FOLDER)
-    _logger.info("%s: %.1f MB, mean Dice %.4f", folder, size / 1e6, parity.mean_dice)
+    _logger.info("%s: %.1f MB", folder, exported.opened_bytes / 1e6)
+    return exported
+
+
+def gate_refusal(parity: Parity, gate: GateConfig, *, form: str) -> str | None:
+    """Return why a form is not as good as the model or as demanded; None for one that passes."""
+    name = f"The {form} graphs"
+    if form == "float32" and not parity.mean_dice_difference <= gate.max_dice_difference:
+        return (
+            f"{name} differ from the model by {parity.mean_dice_difference:.5f} mean Dice "
+            f"on {parity.num_objects} held-out objects (logits by up to "
+            f"{parity.max_logit_difference:.2g}); gate.max_dice_difference allows "
+            f"{gate.max_dice_difference:g}. Retrain or report the model."
+        )
+    changes = {"all categories together": parity.dice_change, **parity.dice_change_by_category}
+    for category, change in changes.items():
+        if not change.loss <= gate.max_dice_loss:
+            return (
+                f"{name} change the mean Dice of {category} by {change.mean:+.4f} against the "
+                f"model, and may have lost {change.loss:.4f} (lower bound, {change.num_objects} "
+                f"held-out objects); gate.max_dice_loss allows {gate.max_dice_loss:g}."
+            )
+    if math.isnan(parity.mean_dice) or parity.mean_dice < gate.min_mean_dice:
+        return (
+            f"{name} reach a mean Dice of {parity.mean_dice:.4f} on {parity.num_objects} held-out "
+            f"objects; gate.min_mean_dice demands {gate.min_mean_dice:g}. Train longer or lower "
+            "the demand."
+        )
+    return None
+
+
+def _write_forms(
+    segmenter: Segmenter,
+    partial: Path,
+    *,
+    forms: Sequence[str],
+    description: Mapping[str, Any],
+    held_out: HeldOut,
+) -> list[MeasuredForm]:
+    """Write and measure every form; the folder keeps those that pass, and describes them."""
+    float32 = export_graphs(segmenter, partial)
+    model = SegmenterPredictor(segmenter)
+    name, asked = str(description["model"]), (held_out.corpus, held_out.protocol)
+    rows_of_model = evaluate_corpus(
+        model, asked[0], protocol=asked[1], model_name=f"{name} in torch"
+    )
+    measured = []
+    for form in forms:
+        graphs = float32
+        if form != "float32":
+            graphs = {role: write_form(partial / file, form) for role, file in float32.items()}
+        write_json(partial / PREPROCESSING_FILE, {**description, "graphs": {form: graphs}})
+        write_checksums(partial)
+        parity, records = compare_with_model(
+            DeployablePredictor(partial, form=form),
+            model,
+            held_out.corpus,
+            protocol=held_out.protocol,
+            model_name=name,
+            rows_of_model=rows_of_model,
+        )
+        refusal = gate_refusal(parity, held_out.gate, form=form)
+        if refusal is not None:
+            _logger.warning("%s It is left out.", refusal)
+        measured.append(
+            MeasuredForm(form=form, graphs=graphs, parity=parity, records=records, refusal=refusal)
+        )
+    passed = {one.form: one.graphs for one in measured if one.refusal is None}
+    if not passed:
+        raise ValueError(f"{measured[0].refusal} Nothing was written.")
+    for graphs in (float32, *(one.graphs for one in measured)):
+        if graphs not in passed.values():
+            for file in files_of(partial, graphs):
+                file.unlink()
+    write_json(partial / PREPROCESSING_FILE, {**description, "graphs": passed})
+    write_checksums(partial)
+    return measured
+
+
+def _exported(
+    folder: Path, partial: Path, *, measured: Sequence[MeasuredForm]
+) -> ExportedDeployable:
+    first = next(one for one in measured if one.refusal is None)
     return ExportedDeployable(
-        folder=folder, records=records, summary=summary, parity=parity, opened_bytes=size
+        folder=folder,
+        forms=measured,
+        summary=summarise(first.records),
+        opened_bytes=opened_bytes(partial, first.graphs),
     )
 
 
-def check_gate(parity: Parity, gate: GateConfig) -> None:
-    """Raise unless the graphs are as good as the model and as good as demanded."""
-    if not parity.mean_dice_difference <= gate.max_dice_difference:
-        raise ValueError(
-            f"The ONNX graphs differ from the model by {parity.mean_dice_difference:.5f} mean Dice "
-            f"on {parity.num_objects} held-out objects (logits by up to "
-            f"{parity.max_logit_difference:.2g}); gate.max_dice_difference allows "
-            f"{gate.max_dice_difference:g}. Nothing was written. Retrain or report the model."
-        )
-    if math.isnan(parity.mean_dice) or parity.mean_dice < gate.min_mean_dice:
-        raise ValueError(
-            f"The mean Dice on {parity.num_objects} held-out objects is {parity.mean_dice:.4f}; "
-            f"gate.min_mean_dice demands {gate.min_mean_dice:g}. Nothing was written. Train longer "
-            "or lower the demand."
-        )
+def _form_facts(partial: Path, measured: MeasuredForm) -> FormFacts:
+    if measured.refusal is not None:
+        return FormFacts(form=measured.form, parity=measured.parity, refusal=measured.refusal)
+    return FormFacts(
+        form=measured.form,
+        parity=measured.parity,
+        opened_bytes=opened_bytes(partial, measured.graphs),
+        measurements=[
+            measure_deployable(partial, form=measured.form, num_threads=number)
+            for number in CARD_THREADS
+        ],
+    )
 
 
 def _preprocessing(segmenter: Segmenter, *, origin: ModelOrigin) -> dict[str, Any]:
-    """Return all that `predict.py` must know beside the graphs."""
+    """Return all that `predict.py` must know beside the graphs' files."""
     categories = {name for source in origin.training_sources for name in source.categories}
+    is_automatic = segmenter.is_automatic
     return {
         "format": FORMAT_NAME,
         "format_version": FORMAT_VERSION,
-        "kind": "prompted",
+        "kind": "automatic" if is_automatic else "prompted",
         "model": origin.model_name,
+        "config_hash": origin.config_hash,
         "architecture": architecture_to_dict(segmenter),
         "input_size": segmenter.framing.input_size,
         "fit": segmenter.framing.fit,
         "padding": segmenter.framing.padding,
         "num_channels": NUM_IMAGE_CHANNELS,
         "value_range": [0.0, 1.0],
-        "normalisation": "inside encoder.onnx",
+        "normalisation": "inside the graphs",
         "resampling": "bilinear with antialiasing, pixel centres aligned",
         "min_side_pixels": MIN_SIDE_PIXELS,
         "window_percentiles": list(WINDOW_PERCENTILES),
         "threshold_logit": 0.0,
         "prompt_kinds": sorted(segmenter.prompt_kinds - {"masks"}),
-        "categories": sorted(categories),
-        "graphs": {"encoder": "encoder.onnx", "decoder": "decoder.onnx"},
+        "categories": list(segmenter.categories) if is_automatic else sorted(categories),
+        "judges_presence": getattr(segmenter.architecture, "judges_presence", False),
         "opset": OPSET,
         "versions": package_versions(),
     }
 
 
-def _evaluation(held_out: HeldOut, *, parity: Parity, summary: Summary) -> dict[str, Any]:
-    """Return what let the folder through the gate."""
+def _evaluation(held_out: HeldOut, *, exported: ExportedDeployable) -> dict[str, Any]:
+    """Return what let the folder through the gate, and what was left out."""
     manifest = held_out.corpus.manifest
     return {
-        "format_version": 1,
+        "format_version": 2,
         "corpus": {
             "manifest_hash": manifest.content_hash,
             "split": manifest.split,
@@ -192,6 +301,9 @@ def _evaluation(held_out: HeldOut, *, parity: Parity, summary: Summary) -> dict[
         },
         "protocol": held_out.protocol,
         "gate": dataclasses.asdict(held_out.gate),
-        "parity": dataclasses.asdict(parity),
-        "summary": summary.to_json(),
+        "forms": {
+            one.form: {"refusal": one.refusal, "parity": dataclasses.asdict(one.parity)}
+            for one in exported.forms
+        },
+        "summary": exported.summary.to_json(),
     }

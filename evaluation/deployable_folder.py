@@ -96,9 +96,14 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def opened_bytes(folder: Path) -> int:
-    """Return the size of the files that `predict.py` opens for a prediction: the graphs."""
-    return sum(path.stat().st_size for path in folder.iterdir() if ".onnx" in path.name)
+def opened_bytes(folder: Path, graphs: Mapping[str, str]) -> int:
+    """Return the size of the files that `predict.py` opens for a prediction: a form's graphs."""
+    return sum(path.stat().st_size for path in files_of(folder, graphs))
+
+
+def files_of(folder: Path, graphs: Mapping[str, str]) -> list[Path]:
+    """Return the files of a form's graphs, with those of weights that lie beside them."""
+    return [path for name in graphs.values() for path in sorted(folder.glob(f"{name}*"))]
 
 
 def package_versions() -> dict[str, str]:

@@ -6,9 +6,9 @@ It needs onnxruntime, numpy and pillow, and nothing else. In Python:
     segmenter = Segmenter("folder")
     masks = segmenter.segment("image.png", points=[(120, 80)], labels=[1])
 
-On the command line: `python predict.py image.png --point 120,80 --output mask.png`. Points and
-boxes are in pixels of the image as it is shown, x to the right and y down; (0, 0) is the centre of
-the first pixel. Not a medical device.
+A model without prompts finds by itself: `segmenter.find("image.png")["label_map"]`. On the command
+line: `python predict.py image.png --point 120,80 --output mask.png`. Points are in pixels of the
+image as it is shown, x right and y down; (0, 0) is the first one's centre. Not a medical device.
 """
 
 import argparse
@@ -30,34 +30,24 @@ Number = int | float
 Picture = str | Path | np.ndarray | Image.Image
 
 FORMAT_NAME = "samuspretrain-deployable"
-FORMAT_VERSION = 2
-OLDEST_FORMAT_VERSION = 1
-"""The version that is written and the one before it, which pads with black, are read."""
-
-MIN_SIDE_PIXELS = 8
-"""A picture with a shorter side holds no structure to segment; it is refused."""
-
-WINDOW_PERCENTILES = (0.5, 99.5)
-"""Grey values with more than 8 bits are mapped linearly from this window to 0 .. 255."""
-
-DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "F")
-"""Pillow's names of grey pictures with more than 8 bits."""
-
+FORMAT_VERSION, OLDEST_FORMAT_VERSION = 3, 2  # what is written; version 2 has one form only
+MIN_SIDE_PIXELS = 8  # a picture with a shorter side holds no structure to segment
+WINDOW_PERCENTILES = (0.5, 99.5)  # more than 8 bits are mapped from this window to 0 .. 255
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "F")  # Pillow's grey with more than 8 bits
 FOREGROUND, BACKGROUND, BOX_FIRST_CORNER, BOX_SECOND_CORNER, ABSENT = 1, 0, 2, 3, -1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """What the user says about one object, in pixels of the image."""
+    """What the user says about one object, in pixels of the image.
+
+    `points` are clicks (x, y); `labels` has one per click, 1 inside the object and 0 outside of it
+    (None: all inside); `box` is x0, y0, x1, y1 around the object.
+    """
 
     points: Sequence[Sequence[Number]] = ()
-    """Clicks (x, y)."""
-
     labels: Sequence[int] | None = None
-    """One per click: 1 inside the object, 0 outside of it. None: all inside."""
-
     box: Sequence[Number] | None = None
-    """x0, y0, x1, y1 with x0 < x1 and y0 < y1, or None."""
 
 
 class Segmenter:
@@ -67,27 +57,27 @@ class Segmenter:
         self,
         folder: str | Path | None = None,
         *,
+        form: str | None = None,
         num_threads: int | None = None,
         verify: bool = True,
     ) -> None:
-        """Open the model.
+        """Open a folder (None: that of this file) in one of its forms (None: the first).
 
-        Args:
-            folder: The deployable folder; None is the folder of this file.
-            num_threads: Threads of a prediction; None leaves it to onnxruntime (all cores).
-            verify: Compare every file with `checksums.json` first.
-
-        Raises:
-            ValueError, FileNotFoundError: The folder is damaged, or of a newer version.
+        `num_threads` None leaves the threads to onnxruntime (all cores); `verify` compares every
+        file with `checksums.json` first, and raises where one was damaged or changed.
         """
         self.folder = Path(__file__).parent if folder is None else Path(folder)
         if verify:
             verify_checksums(self.folder)
         self.preprocessing = read_preprocessing(self.folder)
-        graphs = self.preprocessing["graphs"]
-        self._encoder = _open_graph(self.folder / graphs["encoder"], num_threads)
-        self._decoder = _open_graph(self.folder / graphs["decoder"], num_threads)
-        self._feature_names = [output.name for output in self._encoder.get_outputs()]
+        forms = self.preprocessing["graphs"]
+        self.form = form or next(iter(forms))
+        if self.form not in forms:
+            raise ValueError(f"{self.folder} has no form {form}; it has {', '.join(forms)}.")
+        self._graphs = {
+            name: _open_graph(self.folder / file, num_threads, on_gpu=self.form == "float16")
+            for name, file in forms[self.form].items()
+        }
 
     def segment(
         self,
@@ -97,21 +87,45 @@ class Segmenter:
         labels: Sequence[int] | None = None,
         box: Sequence[Number] | None = None,
     ) -> np.ndarray:
-        """Return the masks of the prompted object: bool, shape (mask, row, column), one mask.
+        """Return the mask of the prompted object, bool (1, row, column), asked as with `Prompt`."""
+        asked = Prompt(points=points, labels=labels, box=box)
+        return self._cut(self.logits(image, prompts=[asked]))
 
-        Args:
-            image: A file (PNG, JPEG or TIFF), a Pillow image, or an array as `to_eight_bit` takes.
-            points: Clicks (x, y) in pixels of the image.
-            labels: One per click: 1 inside the object, 0 outside of it. None: all inside.
-            box: x0, y0, x1, y1 around the object, in pixels of the image.
+    def find(self, image: Picture) -> dict[str, np.ndarray]:
+        """Return what a model without prompts finds: `masks`, bool (category, row, column).
+
+        And `label_map`, uint8 (row, column), 0 for nothing and else 1 + the likeliest category's
+        place; `presence` (category) in [0, 1]: how sure it is that the image shows it at all.
         """
-        logits = self.logits(image, prompts=[Prompt(points=points, labels=labels, box=box)])
+        logits, presence = self.category_logits(image)
+        masks = self._cut(logits)
+        labels = np.where(masks.any(axis=0), logits.argmax(axis=0) + 1, 0).astype(np.uint8)
+        presence = 1.0 / (1.0 + np.exp(-presence.clip(-80.0, 80.0)))
+        return {"masks": masks, "label_map": labels, "presence": presence}
+
+    def category_logits(self, image: Picture) -> tuple[np.ndarray, np.ndarray]:
+        """Return logits (category, row, column) on the image's grid, and those of presence."""
+        pixels = read_image(image)
+        framed = frame_image(pixels, self.preprocessing)
+        outputs = self._graph("automatic").run(["logits", "presence"], {"images": framed[None]})
+        maps, presence = (np.asarray(output)[0] for output in outputs)
+        size = (pixels.shape[0], pixels.shape[1])
+        return np.stack([unframe_logits(one, size, self.preprocessing) for one in maps]), presence
+
+    def _graph(self, name: str) -> onnxruntime.InferenceSession:
+        if name not in self._graphs:
+            method = "find, without prompts" if name != "automatic" else "segment, with a prompt"
+            raise ValueError(f"{self.folder} does not answer that; call {method}.")
+        return self._graphs[name]
+
+    def _cut(self, logits: np.ndarray) -> np.ndarray:
         if not np.isfinite(logits).all():
             raise ValueError(f"{self.folder} answers with NaN. Export another checkpoint.")
         return logits > self.preprocessing["threshold_logit"]
 
     def logits(self, image: Picture, *, prompts: Sequence[Prompt]) -> np.ndarray:
         """Return float32 logits (prompt, row, column) on the image's grid; it is encoded once."""
+        self._graph("decoder")  # a model without one says so before anything is read
         pixels = read_image(image)
         size = (pixels.shape[0], pixels.shape[1])
         points, labels = self.frame_prompts(prompts, size)
@@ -120,8 +134,9 @@ class Segmenter:
     def encode(self, pixels: np.ndarray) -> dict[str, Any]:
         """Return the features of an 8-bit image (row, column) or (row, column, 3)."""
         framed = frame_image(pixels, self.preprocessing)
-        outputs = self._encoder.run(self._feature_names, {"images": framed[None]})
-        return dict(zip(self._feature_names, outputs, strict=True))
+        encoder = self._graph("encoder")
+        names = [output.name for output in encoder.get_outputs()]
+        return dict(zip(names, encoder.run(names, {"images": framed[None]}), strict=True))
 
     def decode(
         self,
@@ -134,21 +149,16 @@ class Segmenter:
         """Return the logits (prompt, row, column) of framed prompts on the image's own grid."""
         index = np.zeros(len(points), dtype=np.int64)
         prompts = {"image_index": index, "points": points, "point_labels": labels}
-        answers = np.asarray(self._decoder.run(["logits"], {**features, **prompts})[0])
+        answers = np.asarray(self._graph("decoder").run(["logits"], {**features, **prompts})[0])
         return np.stack([unframe_logits(one, original_size, self.preprocessing) for one in answers])
 
     def frame_prompts(
         self, prompts: Sequence[Prompt], original_size: tuple[int, int]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return points (prompt, point, 2) in framed pixels and their labels (prompt, point).
-
-        A box becomes its two corners, labelled 2 and 3. Prompts with fewer points than the longest
-        are filled with points labelled -1, which the model ignores.
-        """
+        """Return framed points (prompt, point, 2) and their labels; -1 fills up shorter prompts."""
         kinds = self.preprocessing["prompt_kinds"]
         rows = [check_prompt(prompt, original_size, kinds) for prompt in prompts or [Prompt()]]
-        longest = max(len(row) for row in rows)
-        filled = np.full((len(rows), longest, 3), float(ABSENT))
+        filled = np.full((len(rows), max(map(len, rows)), 3), float(ABSENT))
         for index, row in enumerate(rows):
             filled[index, : len(row)] = row
         points = frame_points(filled[..., :2], original_size, self.preprocessing)
@@ -164,10 +174,8 @@ def verify_checksums(folder: Path) -> None:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != expected:
-            raise ValueError(
-                f"{path} is damaged or was changed: its sha256 is {found}, checksums.json says "
-                f"{expected}. Copy the deployable folder again."
-            )
+            told = f"its sha256 is {found}, checksums.json says {expected}"
+            raise ValueError(f"{path} is damaged or was changed: {told}. Copy the folder again.")
 
 
 def read_preprocessing(folder: Path) -> dict[str, Any]:
@@ -177,20 +185,18 @@ def read_preprocessing(folder: Path) -> dict[str, Any]:
     if content.get("format") != FORMAT_NAME or not isinstance(version, int):
         raise ValueError(f"{folder / 'preprocessing.json'} does not describe a {FORMAT_NAME}.")
     if not OLDEST_FORMAT_VERSION <= version <= FORMAT_VERSION:
-        raise ValueError(
-            f"{folder} has format version {version}; this predict.py reads {OLDEST_FORMAT_VERSION} "
-            f"to {FORMAT_VERSION}. Use the predict.py of that folder, or a newer samuspretrain."
-        )
+        told = f"this predict.py reads {OLDEST_FORMAT_VERSION} to {FORMAT_VERSION}"
+        raise ValueError(f"{folder} has format version {version}; {told}. Use that folder's own.")
+    if version == OLDEST_FORMAT_VERSION:
+        content["graphs"] = {"float32": content["graphs"]}
     return content
 
 
 def _read_json(folder: Path, name: str) -> dict[str, Any]:
     path = folder / name
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} does not exist, so {folder} is no deployable folder, or a part of one. "
-            "Give the folder that export_deployable wrote, with all its files."
-        )
+        told = "is no deployable folder, or a part of one. Give what export_deployable wrote, whole"
+        raise FileNotFoundError(f"{path} does not exist: {folder} {told}.")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -200,13 +206,13 @@ def _read_json(folder: Path, name: str) -> dict[str, Any]:
     return content
 
 
-def _open_graph(path: Path, num_threads: int | None) -> onnxruntime.InferenceSession:
+def _open_graph(path: Path, threads: int | None, *, on_gpu: bool) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    if num_threads is not None:
-        options.intra_op_num_threads = num_threads
+    options.intra_op_num_threads = threads or 0
     options.log_severity_level = 3
+    providers = ["CUDAExecutionProvider"] * on_gpu + ["CPUExecutionProvider"]
     try:
-        return onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers)
     except Exception as error:  # onnxruntime's errors share no class but this
         raise ValueError(f"{path} cannot be opened by onnxruntime: {error}") from error
 
@@ -214,9 +220,8 @@ def _open_graph(path: Path, num_threads: int | None) -> onnxruntime.InferenceSes
 def read_image(source: Picture) -> np.ndarray:
     """Return 8-bit pixels, uint8 (row, column) or (row, column, 3), of a file, picture or array.
 
-    The rule: EXIF orientation is applied; palettes become RGB; see-through parts lie on black;
-    1-bit becomes 0 and 255; more than 8 bits go through `to_eight_bit`. Refused are files with
-    several frames, 16-bit colours, and sides below `MIN_SIDE_PIXELS`.
+    EXIF orientation is applied; palettes become RGB; see-through parts lie on black; 1-bit becomes
+    0 and 255. Refused are several frames, 16-bit colours, and sides below `MIN_SIDE_PIXELS`.
     """
     if isinstance(source, np.ndarray):
         return to_eight_bit(source)
@@ -236,9 +241,8 @@ def read_image(source: Picture) -> np.ndarray:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(f"{path} is too large: {error} Crop it or scale it down.") from error
     except (OSError, SyntaxError, struct.error) as error:
-        raise ValueError(
-            f"{path} cannot be read as an image ({error}). PNG, JPEG and TIFF files are read."
-        ) from error
+        told = f"({error}). PNG, JPEG and TIFF files are read."
+        raise ValueError(f"{path} cannot be read as an image {told}") from error
 
 
 def _pixels_of(picture: Image.Image, *, name: str) -> np.ndarray:
@@ -258,19 +262,15 @@ def _pixels_of(picture: Image.Image, *, name: str) -> np.ndarray:
 def to_eight_bit(pixels: np.ndarray) -> np.ndarray:
     """Return uint8 pixels of an array (row, column) or (row, column, 3).
 
-    8-bit arrays stay as they are and bool becomes 0 and 255. Any other array is mapped linearly
-    from its percentile window `WINDOW_PERCENTILES` to 0 .. 255, where values that are not finite
-    become 0; an array of one value becomes black.
+    8-bit arrays stay and bool becomes 0 and 255. Others are mapped linearly from their percentiles
+    `WINDOW_PERCENTILES` to 0 .. 255; what is not finite, and an array of one value, becomes 0.
     """
     if pixels.ndim != 2 and not (pixels.ndim == 3 and pixels.shape[2] == 3):
-        raise ValueError(
-            f"The image has shape {pixels.shape}; expected (rows, columns) or (rows, columns, 3)."
-        )
+        wanted = "expected (rows, columns) or (rows, columns, 3)"
+        raise ValueError(f"The image has shape {pixels.shape}; {wanted}.")
     if min(pixels.shape[:2]) < MIN_SIDE_PIXELS:
-        raise ValueError(
-            f"The image has {pixels.shape[1]} x {pixels.shape[0]} pixels; at least "
-            f"{MIN_SIDE_PIXELS} on each side are expected."
-        )
+        wanted = f"at least {MIN_SIDE_PIXELS} on each side are expected"
+        raise ValueError(f"The image has {pixels.shape[1]} x {pixels.shape[0]} pixels; {wanted}.")
     if pixels.dtype == np.uint8:
         return np.ascontiguousarray(pixels)
     if pixels.dtype == np.bool_:
@@ -290,7 +290,7 @@ def frame_image(pixels: np.ndarray, preprocessing: dict[str, Any]) -> np.ndarray
     mode = "L" if num_channels == 1 else "RGB"
     converted = np.asarray(Image.fromarray(pixels).convert(mode), dtype=np.float32) / 255.0
     rows, columns = framed_size(pixels.shape[:2], preprocessing)
-    padding = np.array(preprocessing.get("padding") or [0.0], dtype=np.float32)
+    padding = np.array(preprocessing["padding"] or [0.0], dtype=np.float32)
     framed = np.ones((num_channels, side, side), dtype=np.float32) * padding[:, None, None]
     for channel, plane in enumerate(np.atleast_3d(converted).transpose(2, 0, 1)):
         framed[channel, :rows, :columns] = _resize(plane, rows, columns)
@@ -339,18 +339,16 @@ def check_prompt(
     labels = [FOREGROUND] * len(points) if prompt.labels is None else list(prompt.labels)
     given = ["points"] * bool(points) + ["boxes"] * (box is not None) or ["nothing"]
     if not set(given) <= set(kinds):
+        told = f"{' or '.join(kinds)}: give points=[(x, y)], or box=(x0, y0, x1, y1)"
         raise ValueError(
-            f"The prompt holds {' and '.join(given)}, but this model is asked with "
-            f"{' or '.join(kinds)}: give points=[(x, y)], or box=(x0, y0, x1, y1)."
+            f"The prompt holds {' and '.join(given)}, but this model is asked with {told}."
         )
     if len(labels) != len(points) or not set(labels) <= {FOREGROUND, BACKGROUND}:
-        raise ValueError(
-            f"labels {labels} for {len(points)} points: one label per point, 1 for inside, else 0."
-        )
+        told = f"{len(points)} points: one label per point, 1 for inside, else 0"
+        raise ValueError(f"labels {labels} for {told}.")
     if any(len(point) != 2 for point in points) or (box is not None and len(box) != 4):
-        raise ValueError(
-            f"points {points} must be pairs (x, y), and box {box} four numbers (x0, y0, x1, y1)."
-        )
+        wanted = f"pairs (x, y), and box {box} four numbers (x0, y0, x1, y1)"
+        raise ValueError(f"points {points} must be {wanted}.")
     if box is not None and not (box[0] < box[2] and box[1] < box[3]):
         raise ValueError(f"box {tuple(box)} must be (x0, y0, x1, y1) with x0 < x1 and y0 < y1.")
     corners = [] if box is None else [(box[0], box[1]), (box[2], box[3])]
@@ -360,16 +358,16 @@ def check_prompt(
     margins = [[0.5]] * len(points) + [[0.0]] * len(corners)  # a box may end at the very edge
     is_inside = (places >= -0.5) & (places <= np.array([[columns, rows]]) - margins)
     for x, y in places[~is_inside.all(axis=1)]:
-        raise ValueError(
-            f"({x:g}, {y:g}) lies outside the image of {columns} x {rows} pixels: x goes from 0 to "
-            f"{columns - 1} and y from 0 to {rows - 1}."
+        told = (
+            f"{columns} x {rows} pixels: x goes from 0 to {columns - 1} and y from 0 to {rows - 1}"
         )
+        raise ValueError(f"({x:g}, {y:g}) lies outside the image of {told}.")
     return np.column_stack([places, labels])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Segment one image from the command line; write the mask as a PNG of 0 and 255."""
-    parser = argparse.ArgumentParser(description="Segment one object of an image.")
+    """Segment one image; write the mask as a PNG of 0 and 255, or the label map."""
+    parser = argparse.ArgumentParser(description="Segment an image.")
     parser.add_argument("image", type=Path, help="PNG, JPEG or TIFF file")
     add = parser.add_argument
     add("--point", type=_numbers, action="append", default=[], help="x,y inside the object")
@@ -380,14 +378,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     output = options.output or Path(f"{options.image.stem}_mask.png")
     labels = [FOREGROUND] * len(options.point) + [BACKGROUND] * len(options.outside)
     try:
-        masks = Segmenter().segment(
-            options.image, points=options.point + options.outside, labels=labels, box=options.box
-        )
-        Image.fromarray(masks[0].astype(np.uint8) * 255).save(output)
+        segmenter, points = Segmenter(), options.point + options.outside
+        if segmenter.preprocessing["kind"] == "automatic" and not points and not options.box:
+            pixels = segmenter.find(options.image)["label_map"]
+        else:
+            masks = segmenter.segment(options.image, points=points, labels=labels, box=options.box)
+            pixels = masks[0].astype(np.uint8) * 255
+        Image.fromarray(pixels).save(output)
     except (ValueError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    sys.stdout.write(f"{output}: {int(masks[0].sum())} of {masks[0].size} pixels\n")
+    sys.stdout.write(f"{output}: {np.count_nonzero(pixels)} of {pixels.size} pixels\n")
     return 0
 
 

@@ -11,31 +11,34 @@ from .predictor import CategoryAnswers
 
 
 class DeployablePredictor:
-    """Answers prompts with the ONNX graphs of a folder, one image at a time."""
+    """Answers with the ONNX graphs of a folder, one image at a time."""
 
-    def __init__(self, folder: Path, *, num_threads: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, form: str | None = None, num_threads: int | None = None
+    ) -> None:
         """Open the folder.
 
         Args:
             folder: What `export_deployable` wrote.
+            form: float32, int8 or float16; None takes the folder's first.
             num_threads: Threads of a prediction; None leaves it to onnxruntime.
 
         Raises:
             ValueError: The folder is damaged, or of a newer format.
             FileNotFoundError: The folder or a file of it is missing.
         """
-        self.segmenter = Segmenter(folder, num_threads=num_threads)
+        self.segmenter = Segmenter(folder, form=form, num_threads=num_threads)
         self._threshold = float(self.segmenter.preprocessing["threshold_logit"])
 
     @property
     def is_automatic(self) -> bool:
-        """Whether the model takes no prompts; a prompted one is all that is exported so far."""
-        return False
+        """Whether the model takes no prompts and answers by category."""
+        return self.segmenter.preprocessing["kind"] == "automatic"
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """Categories of an automatic model: none."""
-        return ()
+        """Categories of an automatic model, in the order of its answers; else empty."""
+        return tuple(self.segmenter.preprocessing["categories"]) if self.is_automatic else ()
 
     def predict(
         self, images: Sequence[np.ndarray], prompts: Sequence[Sequence[ImagePrompt]]
@@ -46,10 +49,15 @@ class DeployablePredictor:
         ]
 
     def predict_automatic(self, images: Sequence[np.ndarray]) -> list[CategoryAnswers]:
-        """Refuse: a prompted model does not answer by category."""
-        raise ValueError(
-            f"{self.segmenter.folder} answers prompts and cannot segment {len(images)} images "
-            "without any. Choose a protocol that gives prompts."
+        """Return what there is to say about the categories of each image."""
+        return [self._find(image) for image in images]
+
+    def _find(self, image: np.ndarray) -> CategoryAnswers:
+        logits, presence = self.segmenter.category_logits(image)
+        judges = self.segmenter.preprocessing["judges_presence"]
+        return CategoryAnswers(
+            logits=logits - np.float32(self._threshold),
+            presence_logits=presence if judges else None,
         )
 
     def _answer(self, image: np.ndarray, questions: Sequence[ImagePrompt]) -> np.ndarray:

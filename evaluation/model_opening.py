@@ -8,7 +8,7 @@ from pathlib import Path
 from .deployable_folder import is_deployable
 from .deployable_predictor import DeployablePredictor
 from .predictor import Predictor
-from .registry import pull_deployable
+from .registry_rows import pull_deployable
 
 REGISTRY_PREFIX = "models:/"
 

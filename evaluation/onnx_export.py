@@ -1,14 +1,16 @@
-"""A segmenter as ONNX graphs: one that encodes images, one that answers prompts.
+"""A segmenter as ONNX graphs.
 
-Images, prompts and points per prompt stay dynamic. Normalisation is inside the encoder, and so is
-every constant of evaluation mode: position adapters and window tables are folded.
+A prompted one becomes two graphs: one that encodes images, and one that answers prompts. One
+without prompts becomes a single graph, from images to the masks of its categories. Images, prompts
+and points per prompt stay dynamic. Normalisation is inside, and so is every constant of evaluation
+mode: position adapters and window tables are folded. Heads that no output needs (predicted IoU,
+mask prompts) are not in the graphs.
 """
 
 import copy
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +29,6 @@ NUM_IMAGE_CHANNELS = 3
 """Grey images are repeated before they reach the graph, which is the same to every segmenter."""
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportedGraphs:
-    """Names of the files that were written."""
-
-    encoder: str
-    decoder: str
 
 
 class EncoderGraph(nn.Module):
@@ -74,19 +68,55 @@ class DecoderGraph(nn.Module):
         return prediction.low_resolution_logits[:, 0]
 
 
-def export_graphs(segmenter: Segmenter, folder: Path) -> ExportedGraphs:
-    """Write `encoder.onnx` and `decoder.onnx` of a prompted segmenter.
+class AutomaticGraph(nn.Module):
+    """A model without prompts, with tensors out.
+
+    They are logits (image category row column) at the model's resolution, a label map (image row
+    column; 0 for nothing, else 1 + the place of the category with the highest logit above 0) and a
+    presence logit (image category). A model that does not judge presence is taken to be as sure of
+    a category as of the pixel where it is surest.
+    """
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        super().__init__()
+        self.segmenter = segmenter
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return logits, label map and presence logits."""
+        prediction = self.segmenter(images).best_candidate()
+        shape = (-1, len(self.segmenter.categories))
+        logits = prediction.low_resolution_logits[:, 0].unflatten(0, shape)
+        highest, category = logits.max(dim=1)
+        labels = torch.where(highest > 0, category + 1, 0).to(torch.uint8)
+        presence = prediction.presence_logits
+        if presence is None:
+            return logits, labels, logits.amax(dim=(-2, -1))
+        return logits, labels, presence.unflatten(0, shape)
+
+
+def export_graphs(segmenter: Segmenter, folder: Path) -> dict[str, str]:
+    """Write a segmenter's graphs in float32 and return their file names by what they do.
 
     The segmenter itself stays as it is: a float32 copy on the CPU, in evaluation mode, is traced.
     """
-    if segmenter.is_automatic:
-        raise ValueError(
-            f"{type(segmenter).__name__} answers by category without prompts; only models that "
-            "take prompts are exported. Give the checkpoint of one."
-        )
     traced = copy.deepcopy(segmenter).to("cpu", torch.float32).eval().requires_grad_(False)
     side = traced.framing.input_size
     images = torch.rand(2, NUM_IMAGE_CHANNELS, side, side, generator=torch.manual_seed(0))
+    if traced.is_automatic:
+        _export(
+            AutomaticGraph(traced),
+            (images,),
+            folder / "automatic.onnx",
+            input_names=["images"],
+            output_names=["logits", "label_map", "presence"],
+            dynamic_shapes=({0: torch.export.Dim("image")},),
+        )
+        return {"automatic": "automatic.onnx"}
+    _export_prompted(traced, folder, images=images)
+    return {"encoder": "encoder.onnx", "decoder": "decoder.onnx"}
+
+
+def _export_prompted(traced: Segmenter, folder: Path, *, images: Tensor) -> None:
     with torch.no_grad():
         features = traced.encode(images)
     side_names = sorted(features.side)
@@ -104,7 +134,7 @@ def export_graphs(segmenter: Segmenter, folder: Path) -> ExportedGraphs:
     tensors = (features.embedding, *(features.side[name] for name in side_names))
     _export(
         DecoderGraph(traced, side_names=side_names),
-        (tensors, *_example_prompts(side)),
+        (tensors, *_example_prompts(traced.framing.input_size)),
         folder / "decoder.onnx",
         input_names=[*names, "image_index", "points", "point_labels"],
         output_names=["logits"],
@@ -115,7 +145,6 @@ def export_graphs(segmenter: Segmenter, folder: Path) -> ExportedGraphs:
             {0: prompt, 1: point},
         ),
     )
-    return ExportedGraphs(encoder="encoder.onnx", decoder="decoder.onnx")
 
 
 def _example_prompts(side: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,13 +1,14 @@
 """How far the exported graphs are from the model that they were exported from."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from shards import Corpus
 
+from .confidence_intervals import bootstrap_difference
 from .evaluate import EvaluationOptions, evaluate_corpus
 from .image_prompt import ImagePrompt
 from .predictor import CategoryAnswers, Predictor
@@ -15,6 +16,22 @@ from .records import EvaluationRecord
 
 NUM_LOGIT_IMAGES = 16
 """Held-out images, spread over the corpus, whose logits are compared value by value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiceChange:
+    """Mean of the graphs' Dice minus the model's; two empty masks agree wholly, and count as 1."""
+
+    mean: float
+    lower: float | None
+    """Of the interval over subjects; None where one subject says nothing about others."""
+
+    num_objects: int
+
+    @property
+    def loss(self) -> float:
+        """What may have been lost: the lower bound's word, or the mean's where there is none."""
+        return -(self.mean if self.lower is None else self.lower)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +53,8 @@ class Parity:
     """Largest absolute difference of two logits on the original grid, on a few images."""
 
     num_logit_images: int
+    dice_change: DiceChange
+    dice_change_by_category: Mapping[str, DiceChange]
 
 
 class _ComparingPredictor:
@@ -79,12 +98,10 @@ def compare_with_model(
     *,
     protocol: str,
     model_name: str,
+    rows_of_model: Sequence[EvaluationRecord],
 ) -> tuple[Parity, list[EvaluationRecord]]:
-    """Measure both on the whole corpus; return the differences and the rows of the graphs."""
+    """Measure the graphs on the whole corpus; return how they differ, and their rows."""
     rows = evaluate_corpus(graphs, corpus, protocol=protocol, model_name=model_name)
-    rows_of_model = evaluate_corpus(
-        model, corpus, protocol=protocol, model_name=f"{model_name} in torch"
-    )
     comparing = _ComparingPredictor(graphs, model)
     num_images = min(NUM_LOGIT_IMAGES, corpus.num_samples)
     evaluate_corpus(
@@ -125,7 +142,23 @@ def parity_of_rows(
         max_dice_difference=float(differences.max()),
         max_logit_difference=max_logit_difference,
         num_logit_images=num_logit_images,
+        dice_change=_change(rows, pairs),
+        dice_change_by_category={
+            category: _change(
+                [row for row in rows if row.category == category],
+                pairs[[row.category == category for row in rows]],
+            )
+            for category in sorted({row.category for row in rows})
+        },
     )
+
+
+def _change(rows: Sequence[EvaluationRecord], pairs: np.ndarray) -> DiceChange:
+    graphs, model = np.nan_to_num(pairs, nan=1.0).T
+    subjects = [f"{row.source} {row.subject}" for row in rows]
+    interval, _ = bootstrap_difference(graphs - model, subjects=subjects)
+    lower = None if math.isnan(interval.lower) else interval.lower
+    return DiceChange(mean=interval.mean, lower=lower, num_objects=len(rows))
 
 
 def _mean(values: np.ndarray) -> float:

@@ -17,12 +17,15 @@ ABSENT = -1
 
 
 class PromptAnswers:
-    """Masks on the images' own grid, for prompts about a batch of images.
+    """Masks on the images' own grid, for prompts about a batch of images, or for all categories.
 
-    Inputs, as tensors: `images` uint8 (image, row, column, 3), `image_index` (prompt), `points`
+    A model without prompts takes `images` alone and gives `masks` uint8 (image, category, row,
+    column), `label_map` uint8 (image, row, column) and `presence` float32 (image, category).
+
+    A prompted one takes `images` uint8 (image, row, column, 3), `image_index` (prompt), `points`
     (prompt, point, 2) as x, y in pixels of the image, and `point_labels` (prompt, point): 1 inside
-    the object, 0 outside of it, 2 and 3 the corners of a box, -1 an empty slot. The output `masks`
-    is uint8 (prompt, row, column), 0 or 1.
+    the object, 0 outside of it, 2 and 3 the corners of a box, -1 an empty slot. It gives `masks`
+    uint8 (prompt, row, column), 0 or 1.
     """
 
     def load_context(self, context):  # noqa: ANN001, ANN201 -- MLflow reads hints as a schema
@@ -35,6 +38,8 @@ class PromptAnswers:
         """Return the masks of all prompts, in their order."""
         del context, params
         images = np.asarray(model_input["images"], dtype=np.uint8)
+        if self._segmenter.preprocessing["kind"] == "automatic":
+            return self._find(images)
         image_index = np.asarray(model_input["image_index"])
         is_unknown = (image_index < 0) | (image_index >= len(images))
         if is_unknown.any():
@@ -50,6 +55,12 @@ class PromptAnswers:
             ]
             masks[asked] = self._segmenter.logits(images[index], prompts=prompts) > 0
         return {"masks": masks}
+
+    def _find(self, images):  # noqa: ANN001, ANN202
+        """Return what is found in every image."""
+        found = [self._segmenter.find(image) for image in images]
+        types = {"masks": np.uint8, "label_map": np.uint8, "presence": np.float32}
+        return {name: np.stack([one[name] for one in found]).astype(types[name]) for name in types}
 
     def _prompt(self, points, labels):  # noqa: ANN001, ANN202
         """Return the prompt of one row of tensors."""

@@ -27,6 +27,7 @@ def export(config: ExportConfig) -> None:
         check_destination,
         check_registry,
         export_deployable,
+        sha256_of,
     )
     from model import find_checkpoint, load_segmenter
 
@@ -37,21 +38,26 @@ def export(config: ExportConfig) -> None:
     corpus = open_corpus(config.data)
     checkpoint = find_checkpoint(Path(config.checkpoint))
     run = _run_of(checkpoint)
+    base = None if config.base is None else Path(config.base)
+    segmenter = load_segmenter(checkpoint, base=base)
+    protocol = config.protocol or ("automatic" if segmenter.is_automatic else "published_click")
     exported = export_deployable(
-        load_segmenter(checkpoint, base=None if config.base is None else Path(config.base)),
+        segmenter,
         folder,
         origin=ModelOrigin(
             model_name=config.model_name or (run or checkpoint).resolve().name,
             checkpoint=f"{run.resolve().name}/{checkpoint.name}" if run else checkpoint.name,
             training_sources=training_sources(config.training_data, run=run),
+            config_hash=None if run is None else sha256_of(run / "config.yaml"),
         ),
-        held_out=HeldOut(corpus=corpus, protocol=config.protocol, gate=config.gate),
+        held_out=HeldOut(corpus=corpus, protocol=protocol, gate=config.gate),
+        forms=config.forms,
         overwrite=config.overwrite,
         include_weights=config.include_weights,
     )
     _report(exported)
     if config.register_as is not None:
-        _register(config, exported, corpus=corpus)
+        _register(config, exported, corpus=corpus, protocol=protocol)
 
 
 def training_sources(urls: Sequence[str], *, run: Path | None) -> list[ManifestSource]:
@@ -93,27 +99,39 @@ def _urls_of_run(run: Path | None) -> list[str]:
 
 
 def _report(exported: "ExportedDeployable") -> None:
-    dice, parity = exported.summary.overall.metrics["dice"], exported.parity
-    Console().print(
-        f"{exported.folder}: {exported.opened_bytes / 1e6:.1f} MB of graphs\n"
+    dice, parity = exported.summary.overall.metrics["dice"], exported.first.parity
+    forms = [
+        f"  {one.form:<8} {one.parity.mean_dice:.4f}, {one.parity.dice_change.mean:+.4f} to torch"
+        + (f"; left out: {one.refusal}" if one.refusal else "")
+        for one in exported.forms
+    ]
+    lines = [
+        f"{exported.folder}: {exported.opened_bytes / 1e6:.1f} MB of graphs in "
+        f"{exported.first.form}",
         f"  Dice     {dice.mean:.4f} [{dice.lower:.4f}, {dice.upper:.4f}] on {dice.num_rows} "
-        f"held-out objects\n"
+        "held-out objects",
         f"  torch    {parity.mean_dice_of_model:.4f}; an object differs by "
-        f"{parity.mean_dice_difference:.1e} on average\n"
+        f"{parity.mean_dice_difference:.1e} on average",
+        *forms,
         f"  card     {exported.folder / 'model_card.md'}",
+    ]
+    Console().print(
+        "\n".join(lines),
         markup=False,
         highlight=False,
         soft_wrap=True,
     )
 
 
-def _register(config: ExportConfig, exported: "ExportedDeployable", *, corpus: Corpus) -> None:
+def _register(
+    config: ExportConfig, exported: "ExportedDeployable", *, corpus: Corpus, protocol: str
+) -> None:
     from evaluation import HeldOutResult, register_deployable
 
     registration = register_deployable(
         exported.folder,
         name=str(config.register_as),
-        result=HeldOutResult(corpus=corpus, protocol=config.protocol, records=exported.records),
+        result=HeldOutResult(corpus=corpus, protocol=protocol, records=exported.first.records),
         tracking_uri=config.tracking_uri,
     )
     standing = "champion" if registration.promotion.is_champion else "plain version"

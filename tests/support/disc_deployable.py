@@ -23,12 +23,13 @@ def write_disc_deployable(
     """Write a deployable whose mask is a disc of `radius` framed pixels around the first point."""
     preprocessing = {
         "format": "samuspretrain-deployable",
-        "format_version": 1,
+        "format_version": 2,
         "kind": "prompted",
         "model": "disc",
         "input_size": INPUT_SIZE,
         "fit": fit,
         "num_channels": num_channels,
+        "padding": None,
         "threshold_logit": 0.0,
         "prompt_kinds": ["boxes", "points"],
         "categories": [],

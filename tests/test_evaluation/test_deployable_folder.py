@@ -65,5 +65,9 @@ def test_a_place_that_cannot_hold_a_folder_is_refused(tmp_path):
 
 def test_the_size_is_that_of_the_graphs(tmp_path):
     folder = write_disc_deployable(tmp_path / "model")
-    graphs = [folder / "encoder.onnx", folder / "decoder.onnx"]
-    assert opened_bytes(folder) == sum(path.stat().st_size for path in graphs)
+    (folder / "decoder.onnx.data").write_bytes(b"weights")
+    (folder / "decoder.int8.onnx").write_bytes(b"another form")
+    graphs = {"encoder": "encoder.onnx", "decoder": "decoder.onnx"}
+    opened = ("encoder.onnx", "decoder.onnx", "decoder.onnx.data")
+    expected = sum((folder / name).stat().st_size for name in opened)
+    assert opened_bytes(folder, graphs) == expected

@@ -28,7 +28,7 @@ SIZES = [(471, 562), (64, 64), (30, 200), (200, 31), (8, 8), (300, 300)]
 
 
 def preprocessing_of(fit, num_channels=3):
-    return {"input_size": 64, "fit": fit, "num_channels": num_channels}
+    return {"input_size": 64, "fit": fit, "num_channels": num_channels, "padding": None}
 
 
 def noise(size, *, seed=0):
@@ -281,10 +281,10 @@ def test_a_graph_that_is_none_is_refused(tmp_path):
         Segmenter(folder, verify=False)
 
 
-@pytest.mark.parametrize("version", [3, 0])
+@pytest.mark.parametrize("version", [4, 1])
 def test_other_format_versions_are_refused(tmp_path, version):
     folder = write_disc_deployable(tmp_path / "disc", format_version=version)
-    with pytest.raises(ValueError, match=f"format version {version}; this predict.py reads 1 to 2"):
+    with pytest.raises(ValueError, match=f"format version {version}; this predict.py reads 2 to 3"):
         Segmenter(folder)
 
 

@@ -35,7 +35,7 @@ def test_a_threshold_other_than_zero_is_moved_to_zero(tmp_path, predictor):
 
 
 def test_a_prompted_model_does_not_answer_by_category(predictor):
-    with pytest.raises(ValueError, match="answers prompts"):
+    with pytest.raises(ValueError, match="call segment, with a prompt"):
         predictor.predict_automatic([np.zeros((9, 9), dtype=np.uint8)])
 
 

@@ -9,15 +9,18 @@ import pytest
 from evaluation import (
     DeployablePredictor,
     HeldOutResult,
+    champion_history,
+    demote_champion,
     evaluate_corpus,
+    promote_version,
     pull_deployable,
     register_deployable,
+    roll_back,
 )
 from shards import open_corpus
 from tests.support.corpora import write_toy_corpus
 from tests.support.disc_deployable import write_disc_deployable
 from tests.support.evaluation_records import make_record
-from tests.support.mlflow_server import running_mlflow_server
 
 pytestmark = [
     pytest.mark.slow,
@@ -123,6 +126,47 @@ def test_only_a_better_version_becomes_champion(tmp_path, discs, corpus, uri):
     assert (tmp_path / "mlartifacts").is_dir()
 
 
+def test_champions_come_through_the_gate_go_and_come_back_and_it_is_written_down(
+    discs, corpus, uri
+):
+    def champion():
+        return str(champion_of(uri).version)
+
+    register(discs[GOOD_RADIUS], corpus, uri=uri)
+    register(discs[POOR_RADIUS], corpus, uri=uri)
+    register(discs[BETTER_RADIUS], corpus, uri=uri)
+    assert champion() == "3"
+    assert roll_back("toy", version=None, why="seen to fail", tracking_uri=uri) == "1"
+    assert champion() == "1"
+    asked = {"corpus": corpus, "protocol": None, "tracking_uri": uri}
+    assert not promote_version("toy", version="2", **asked).is_champion
+    assert champion() == "1"
+    assert promote_version("toy", version="3", **asked).is_champion
+    assert champion() == "3"
+    with pytest.raises(ValueError, match="Version 3 of toy is champion already"):
+        promote_version("toy", version="3", **asked)
+    assert demote_champion("toy", why="withdrawn", tracking_uri=uri) == "3"
+    with pytest.raises(ValueError, match="toy has no champion"):
+        demote_champion("toy", why="again", tracking_uri=uri)
+    with pytest.raises(ValueError, match="cannot be rolled back to version 2"):
+        roll_back("toy", version="2", why="never was", tracking_uri=uri)
+    changes = champion_history("toy", tracking_uri=uri)
+    assert [one.version for one in changes] == ["1", "3", "1", "3", None]
+    assert changes[2].why == "rolled back from version 3: seen to fail"
+    assert changes[-1].why == "version 3 demoted: withdrawn"
+
+
+def test_the_latest_version_that_lost_is_the_challenger(discs, corpus, uri):
+    from mlflow import MlflowClient  # noqa: PLC0415 -- takes seconds, and this file is slow
+
+    register(discs[GOOD_RADIUS], corpus, uri=uri)
+    register(discs[POOR_RADIUS], corpus, uri=uri)
+    assert MlflowClient(uri).get_registered_model("toy").aliases == {
+        "champion": 1,
+        "challenger": 2,
+    }
+
+
 def test_a_champion_without_rows_is_measured_first(tmp_path, discs, corpus, other_corpus, uri):
     register(discs[BETTER_RADIUS], corpus, uri=uri)
     challenger = register(discs[GOOD_RADIUS], other_corpus, uri=uri)
@@ -199,16 +243,3 @@ def test_mean_dice_leaves_out_what_could_not_be_measured(corpus):
     rows = [make_record(dice=0.5), make_record(dice=math.nan), make_record(dice=0.7)]
     result = HeldOutResult(corpus=corpus, protocol="box", records=rows)
     assert result.mean_dice == pytest.approx(0.6)
-
-
-@pytest.fixture
-def server(tmp_path):
-    with running_mlflow_server(tmp_path / "server") as one:
-        yield one.uri
-
-
-@pytest.mark.services
-def test_a_server_hands_the_champion_out_over_http(tmp_path, discs, corpus, server):
-    assert register(discs[GOOD_RADIUS], corpus, uri=server).promotion.is_champion
-    assert not register(discs[POOR_RADIUS], corpus, uri=server).promotion.is_champion
-    assert segment_elsewhere(tmp_path / "elsewhere", uri=server) == "segmented\n"

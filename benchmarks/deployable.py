@@ -5,6 +5,7 @@ own that holds the folder's `predict.py` and nothing else; ratios are against fl
 number of threads, where the folder has it.
 """
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -32,8 +33,11 @@ def main() -> None:
             for row in _measure(folder, form=form, graphs=graphs)
         ]
         known = {row.name for row in rows}
-        baselines = [row if row.baseline in known else _alone(row) for row in rows]
-        print_measurements(f"Deployable {folder.name}", baselines)
+        shown = [
+            row if row.baseline in known else dataclasses.replace(row, baseline=None)
+            for row in rows
+        ]
+        print_measurements(f"Deployable {folder.name}", shown)
 
 
 def _measure(folder: Path, *, form: str, graphs: dict[str, str]) -> list[Measurement]:
@@ -62,10 +66,6 @@ def _row(form: str, what: str, value: float, unit: str, *, is_cost: bool = True)
         lower_is_better=is_cost,
         aim={"MB": AIM_MEGABYTES, "GiB": AIM_GIBIBYTES}.get(unit) if form == "float32" else None,
     )
-
-
-def _alone(row: Measurement) -> Measurement:
-    return Measurement(name=row.name, value=row.value, unit=row.unit)
 
 
 if __name__ == "__main__":

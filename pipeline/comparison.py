@@ -245,7 +245,7 @@ def _seconds_per_step(training: PretrainConfig, group: ProcessGroup) -> float:
     result = _train(training)
 
     def seconds() -> float:
-        *_, last = result.folder.metrics.rows()
+        *_, last = (row for row in result.folder.metrics.rows() if row.kind == "train")
         shutil.rmtree(result.folder.path)
         return training.data.global_batch_size / last.values["speed/images_per_second"]
 

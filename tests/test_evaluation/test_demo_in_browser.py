@@ -91,7 +91,7 @@ def scan(tmp_path):
 
 def open_file(page, path):
     page.set_input_files("#file", path)
-    page.locator("#view").wait_for()
+    page.locator("#view").wait_for(timeout=120_000)  # the first DICOM file imports its readers
 
 
 def frame_of(page):

@@ -243,7 +243,7 @@ class _TensorFirst(nn.Module):
 def _quieten() -> None:
     """Keep DeepSpeed from compiling, and from saying what is no news."""
     # Else it would compile a kernel for CPU ranks of one machine; gloo serves them as well.
-    vars(deepspeed.ops)["__compatible_ops__"] = {}
+    deepspeed.ops.__compatible_ops__ = {}  # type: ignore[attr-defined]
     # Our modules return dataclasses, which its hooks need not look into.
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     # Torch renames collectives that DeepSpeed calls by the hundred.

@@ -47,7 +47,7 @@ def test_a_weight_counts_a_row_as_often_as_its_copies_would() -> None:
     repeated = ClassifiedImages(
         probabilities=images.probabilities[copies],
         labels=images.labels[copies],
-        subjects=[images.subjects[row] for row in copies],
+        subjects=[images.subjects[int(row)] for row in copies],
     )
     weighted = weighted_scores(images, weights=times[None].astype(np.float64))
     plain = weighted_scores(repeated, weights=np.ones((1, len(copies))))

@@ -61,7 +61,7 @@ def test_exported_graphs_give_the_same_masks(name: str, tmp_path: Path) -> None:
     with without_type_checks():
         graphs = export_graphs(segmenter, tmp_path)
     encoder, decoder = (
-        onnxruntime.InferenceSession(tmp_path / graph) for graph in (graphs.encoder, graphs.decoder)
+        onnxruntime.InferenceSession(tmp_path / graphs[name]) for name in ("encoder", "decoder")
     )
     images = images_for(segmenter, num_images=3).expand(-1, 3, -1, -1)
     prompts = two_boxes()

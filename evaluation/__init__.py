@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from .promotion import HeldOutResult
     from .protocols import AUTOMATIC_PROTOCOL, MORE_PROTOCOLS, PROTOCOLS
     from .questions import EvaluationOptions, EvaluationPlan, plan_questions, questions_about
-    from .ranks import OneRank, OtherRankFailedError, Ranks
+    from .ranks import OneRank, OtherRankError, Ranks
     from .records import EvaluationRecord, gather_records, read_records, write_records
     from .registry import Registration, register_deployable
     from .registry_client import check_registry
@@ -85,7 +85,7 @@ _MODULE_OF_NAME = {
     "ModelComparison": "model_comparison",
     "ModelOrigin": "deployable",
     "OneRank": "ranks",
-    "OtherRankFailedError": "ranks",
+    "OtherRankError": "ranks",
     "PREDICTION_COLOUR": "overlays",
     "PROTOCOLS": "protocols",
     "PairedDifference": "paired_difference",
@@ -172,7 +172,7 @@ __all__ = [
     "ModelComparison",
     "ModelOrigin",
     "OneRank",
-    "OtherRankFailedError",
+    "OtherRankError",
     "PairedDifference",
     "PredictConfig",
     "Predictor",

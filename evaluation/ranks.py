@@ -42,7 +42,7 @@ class OneRank:
         return [value]
 
 
-class OtherRankFailedError(RuntimeError):
+class OtherRankError(RuntimeError):
     """Another rank could not do its part; it says why, this one only stops."""
 
 
@@ -52,7 +52,7 @@ def on_every(ranks: Ranks, task: Callable[[], Result]) -> Result:
     The first rank that failed raises what went wrong there.
 
     Raises:
-        OtherRankFailedError: On the other ranks.
+        OtherRankError: On the other ranks.
     """
     error: Exception | None = None
     result: list[Result] = []
@@ -62,7 +62,7 @@ def on_every(ranks: Ranks, task: Callable[[], Result]) -> Result:
         error = raised  # raised again below, once the ranks have met
     failed = [rank for rank, it in enumerate(ranks.gather(error is not None)) if it]
     if failed and failed[0] != ranks.rank:
-        raise OtherRankFailedError(f"Rank {failed[0]} stopped the evaluation; it says why.")
+        raise OtherRankError(f"Rank {failed[0]} stopped the evaluation; it says why.")
     if error is not None:
         raise error
     return result[0]

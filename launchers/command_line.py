@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from evaluation import OtherRankError
 from pipeline.options import describe_options, load_config
-from pipeline.refusal import LOST_RANK, LostRankError, OtherRankError
+from pipeline.refusal import LOST_RANK, LostRankError
 
 Schema = TypeVar("Schema")
 
@@ -59,7 +60,7 @@ def run_command(
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
     except OtherRankError:
-        return USER_ERROR  # rank 0 has said why
+        return USER_ERROR  # that one has said why
     except LostRankError as error:
         sys.stderr.write(f"error: {error}\n")
         return LOST_RANK

@@ -22,13 +22,9 @@ PRESETS = Path(__file__).resolve().parent / "presets" / "evaluation"
 
 def evaluate(config: EvaluateConfig) -> None:
     """Measure a checkpoint on held-out corpora, with intervals, and write a report."""
-    from evaluation import OtherRankFailedError, run_evaluation
-    from pipeline.refusal import OtherRankError
+    from evaluation import run_evaluation
 
-    try:
-        result = run_evaluation(config, ranks=_ranks(config))
-    except OtherRankFailedError as error:
-        raise OtherRankError(str(error)) from error
+    result = run_evaluation(config, ranks=_ranks(config))
     if result is not None:
         _show(result)
 

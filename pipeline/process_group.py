@@ -19,6 +19,8 @@ from accelerate.utils import (
 from torch import Tensor
 from torch.optim import Optimizer
 
+from evaluation import OtherRankError
+
 from .config import RunConfig
 from .engine import Engine
 from .launch_request import (
@@ -27,7 +29,6 @@ from .launch_request import (
     read_launch_request,
     refuse_mismatch,
 )
-from .refusal import OtherRankError
 from .seeding import make_deterministic
 from .torch_engine import TorchEngine
 from .train_step import TrainingStep

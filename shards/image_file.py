@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, TiffImagePlugin
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 MIN_SIDE_PIXELS = 8
 """A picture with a shorter side holds no structure to segment; it is refused."""
@@ -166,8 +166,10 @@ def open_picture(content: bytes, *, where: str, size: tuple[int, int] | None = N
             _check_size(picture, size=size)
             picture.load()
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
+        is_strange = isinstance(error, UnidentifiedImageError)  # it names the buffer, not the file
+        reason = "it is of no kind that is known" if is_strange else error
         raise ValueError(
-            f"{where}: cannot be decoded as a picture ({error}). Fetch the file again from its "
+            f"{where}: cannot be decoded as a picture ({reason}). Fetch the file again from its "
             "source, or take it out of the list."
         ) from error
     return picture

@@ -1,8 +1,6 @@
 """What a user of the demo sees and does, in a real browser on a wide and on a narrow screen."""
 
 import csv
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,21 +17,6 @@ PIXEL = """([x, y]) => {
     const pen = document.getElementById("view").getContext("2d");
     return [...pen.getImageData(x, y, 1, 1).data];
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed; the dev extra brings it."
-    )
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("There is no chromium on the path; apt-get install chromium brings one.")
-    as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=chromium, args=as_root)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

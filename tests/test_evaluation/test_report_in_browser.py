@@ -1,8 +1,5 @@
 """What a reader sees: the report, opened in a real browser on a wide and on a narrow screen."""
 
-import os
-import shutil
-
 import pytest
 
 from tests.support.disk_report import (
@@ -36,21 +33,6 @@ def report(tmp_path_factory, request):
     folder = tmp_path_factory.mktemp(request.param)
     write(folder)
     return folder / "out" / name, title, counts
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed; the dev extra brings it."
-    )
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("There is no chromium on the path; apt-get install chromium brings one.")
-    as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=chromium, args=as_root)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(params=[1280, 400])

@@ -19,7 +19,6 @@ PACKAGES = (
     "torchvision",
     "accelerate",
     "deepspeed",
-    "transformers",
     "segment-anything",
     "webdataset",
     "fsspec",
@@ -172,9 +171,9 @@ def _engines() -> list[Finding]:
         if available
     ]
     engines = Finding(topic="DDP", state="ok", found=f"over {' and '.join(backends)}")
-    if importlib.util.find_spec("deepspeed") and importlib.util.find_spec("transformers"):
+    if importlib.util.find_spec("deepspeed"):
         return [engines, Finding(topic="DeepSpeed", state="ok", found="installed")]
-    remedy = "accelerate's DeepSpeed engine needs both deepspeed and transformers"
+    remedy = "ZeRO needs it: pip install deepspeed"
     return [
         engines,
         Finding(topic="DeepSpeed", state="note", found="not installed", remedy=remedy),

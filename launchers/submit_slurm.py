@@ -11,7 +11,7 @@ SLURM = Path(__file__).resolve().parent / "slurm"
 
 
 def submit(config: SubmitConfig) -> None:
-    """Submit pretraining, prompt generator, evaluation and export as Slurm jobs, or print them."""
+    """Submit pretraining, prompt generator, evaluation, export and registration as Slurm jobs."""
     from pipeline.slurm_submission import render_chain, submit_chain
 
     body = (SLURM / "job.sh").read_text(encoding="utf-8")

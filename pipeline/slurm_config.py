@@ -6,7 +6,7 @@ from omegaconf import MISSING
 
 from .refusal import refuse_unless
 
-STAGE_NAMES = ("pretrain", "prompt_generator", "evaluate", "export")
+STAGE_NAMES = ("pretrain", "prompt_generator", "evaluate", "export", "register")
 """In the order in which they wait for each other."""
 
 
@@ -39,14 +39,14 @@ class StageConfig:
 
 @dataclass(kw_only=True)
 class SubmitConfig:
-    """A chain of Slurm jobs: pretraining, prompt generator, evaluation, export."""
+    """A chain of Slurm jobs: pretraining, prompt generator, evaluation, export, registration."""
 
     name: str = MISSING
     """Name of the chain: of its folder, of its jobs, and `run.name` of the pretraining."""
 
     stages: list[str] = field(default_factory=lambda: ["pretrain", "evaluate", "export"])
-    """Jobs of the chain: pretrain, prompt_generator, evaluate, export. Each starts when the one
-    before it has ended well."""
+    """Jobs of the chain: pretrain, prompt_generator, evaluate, export, register. Each starts when
+    the one before it has ended well."""
 
     train: str | None = None
     """`data.train` of the training stages; null leaves it to their options."""
@@ -55,7 +55,7 @@ class SubmitConfig:
     """`data.validation` of the training stages; null leaves it to their options."""
 
     test: str | None = None
-    """Held-out corpus of evaluation and export; null leaves it to their options."""
+    """Held-out corpus of evaluation, export and registration; null leaves it to their options."""
 
     root: str = "runs"
     """Folder of the runs, `run.root`; all machines must see it."""
@@ -65,7 +65,7 @@ class SubmitConfig:
     see it."""
 
     register_as: str | None = None
-    """Name in the MLflow registry that the export gives the model to; null does not register."""
+    """Name in the MLflow registry, for the stage register; null leaves it to its options."""
 
     tracking_uri: str | None = None
     """MLflow server or database of runs and registry; null is `sqlite:///ROOT/mlflow.db`."""
@@ -113,6 +113,7 @@ class SubmitConfig:
     prompt_generator: StageConfig = field(default_factory=StageConfig)
     evaluate: StageConfig = field(default_factory=StageConfig)
     export: StageConfig = field(default_factory=StageConfig)
+    register: StageConfig = field(default_factory=StageConfig)
 
     def __post_init__(self) -> None:
         in_order = [name for name in STAGE_NAMES if name in self.stages]
@@ -121,6 +122,12 @@ class SubmitConfig:
             "stages",
             self.stages,
             f"some of {', '.join(STAGE_NAMES)}, in this order",
+        )
+        refuse_unless(
+            self.register_as is None or "register" in self.stages,
+            "stages",
+            self.stages,
+            "a list with register, as register_as is given",
         )
         is_one_name = self.name not in {"", ".", ".."} and not set("/\\ ") & set(self.name)
         refuse_unless(is_one_name, "name", self.name, "a name without slashes and spaces")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation import EvaluateConfig, ExportConfig
+from evaluation import EvaluateConfig, ExportConfig, RegisterConfig
 
 from .config import PretrainConfig, TrackingConfig
 from .options import load_config
@@ -49,6 +49,10 @@ def _last_run(config: SubmitConfig, name: str) -> Path:
     """Return the run that is measured and handed out."""
     is_generator = "prompt_generator" in config.stages
     return (_generator_run if is_generator else _first_run)(config, name)
+
+
+def _deployable(config: SubmitConfig, name: str) -> Path:
+    return _last_run(config, name) / "deployable"
 
 
 def _training_words(config: SubmitConfig, run: Path) -> list[str | None]:
@@ -105,9 +109,21 @@ STAGES: dict[str, Stage] = {
         words=lambda config, name: [
             f"checkpoint={_last_run(config, name)}",
             _option("data", config.test),
-            f"output={_last_run(config, name) / 'deployable'}",
+            f"output={_deployable(config, name)}",
             "overwrite=true",
-            _option("register_as", config.register_as),
+        ],
+        is_distributed=False,
+    ),
+    "register": Stage(
+        launcher="launchers.register_model",
+        schema=RegisterConfig,
+        presets=None,
+        settings=lambda config: config.register,
+        run=_last_run,
+        words=lambda config, name: [
+            _option("name", config.register_as),
+            f"deployable={_deployable(config, name)}",
+            _option("data", config.test),
             f"tracking_uri={TrackingConfig(uri=config.tracking_uri).address(Path(config.root))}",
         ],
         is_distributed=False,

@@ -91,6 +91,11 @@ def test_a_script_asks_for_what_the_options_say(
         ({"stages": ["evaluate", "pretrain"]}, "in this order"),
         ({"pretrain": {"options": ["optimizer.peak_learning_rat=1"]}}, "Stage pretrain: "),
         ({"test": None}, "Stage evaluate: These options have no default and must be given: data"),
+        (
+            {"stages": ["register"]},
+            "Stage register: These options have no default and must be given: name",
+        ),
+        ({"register_as": "tiny"}, "a list with register, as register_as is given"),
         ({"name": "a/b"}, "name is a/b"),
         ({"pretrain": {"nodes": 0}}, "nodes is 0"),
     ],

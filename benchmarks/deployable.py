@@ -9,9 +9,9 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from evaluation.deployable_folder import opened_bytes
-from evaluation.deployable_measurement import CARD_THREADS, measure_deployable
-from evaluation.deployable_predict import read_preprocessing
+from evaluation.deployable.folder import opened_bytes
+from evaluation.deployable.measurement import CARD_THREADS, measure_deployable
+from evaluation.deployable.predict import read_preprocessing
 
 from .table import Measurement, print_measurements
 

@@ -36,7 +36,7 @@ ENGINES = {
 GIBIBYTE = 2**30
 FLOAT = 4
 BUCKET = 50_000_000
-"""Elements that DeepSpeed reduces at once: `LARGEST_BUCKET` of `pipeline.deepspeed_engine`."""
+"""What DeepSpeed reduces at once: `LARGEST_BUCKET` of `pipeline.engines.deepspeed_engine`."""
 
 
 def state_bytes(engine: str, *, num_weights: int, num_trainable: int, num_ranks: int) -> int:
@@ -106,7 +106,7 @@ def measure_rank(preset: str, *, folder: Path) -> None:
     from pipeline.process_group import start_process_group  # noqa: PLC0415
 
     if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
-        importlib.import_module("pipeline.deepspeed_engine")  # its size is no engine's
+        importlib.import_module("pipeline.engines.deepspeed_engine")  # its size is no engine's
 
     group = start_process_group(RunConfig(name="memory", num_processes=2), precision="float32")
     empty = psutil.Process().memory_info().rss

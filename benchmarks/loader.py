@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from launchers.command_line import run_command
-from pipeline.augmentation_config import AugmentationConfig
+from pipeline.augmentation.config import AugmentationConfig
 from shards import BuildConfig, Corpus, PhantomConfig, Storage, build_corpora, open_corpus
 
 from .loader_candidates import (

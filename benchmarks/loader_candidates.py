@@ -11,7 +11,7 @@ from webdataset.compat import WebDataset
 from webdataset.gopen import gopen_schemes
 
 from model import Framing, PromptSimulationConfig
-from pipeline.augmentation_config import AugmentationConfig
+from pipeline.augmentation.config import AugmentationConfig
 from pipeline.batches import TrainingBatch, make_training_loader
 from shards import Corpus, RunLength, StreamPlan, StreamSource, UltrasoundSample
 from shards.sample_stream import MicroBatchSampler, SampleStream, StreamLoader, make_stream_loader

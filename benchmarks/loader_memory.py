@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 from torch.utils.data import DataLoader
 
-from pipeline.augmentation_config import AugmentationConfig
+from pipeline.augmentation.config import AugmentationConfig
 from shards import Corpus
 
 from .loader_candidates import BATCH_SIZE, plain_webdataset, published_loader, training_loader

@@ -14,49 +14,49 @@ if TYPE_CHECKING:
         classification_differences,
         classification_intervals,
     )
-    from .comparison_report import write_comparison
     from .confidence_intervals import Interval, bootstrap_difference, bootstrap_mean
     from .config import BootstrapOptions, CompareConfig, EvaluateConfig, ScoringOptions
-    from .demo_server import DemoServer
-    from .deployable import ExportedDeployable, HeldOut, ModelOrigin, export_deployable
-    from .deployable_config import ExportConfig, GateConfig
-    from .deployable_folder import WEIGHTS_FOLDER, check_destination, sha256_of
-    from .deployable_predictor import DeployablePredictor
+    from .demo.server import DemoServer
+    from .deployable.config import ExportConfig, GateConfig
+    from .deployable.export import ExportedDeployable, HeldOut, ModelOrigin, export_deployable
+    from .deployable.folder import WEIGHTS_FOLDER, check_destination, sha256_of
+    from .deployable.predictor import DeployablePredictor
     from .evaluate import evaluate_corpus
     from .evaluation_job import EvaluationResult, run_evaluation
-    from .image_prompt import ImagePrompt
-    from .image_segmentation import (
+    from .model_comparison import ModelComparison, compare_models, comparison_tables
+    from .model_opening import opened_predictor
+    from .overlap import count_overlap
+    from .paired_difference import PairedDifference, paired_bootstrap_difference
+    from .prediction import SegmenterPredictor
+    from .predictor import CategoryAnswers, Predictor
+    from .protocols import AUTOMATIC_PROTOCOL, MORE_PROTOCOLS, PROTOCOLS
+    from .questions import EvaluationOptions, EvaluationPlan, plan_questions, questions_about
+    from .ranks import OneRank, OtherRankError, Ranks
+    from .records import EvaluationRecord, gather_records, read_records, write_records
+    from .registry.client import check_registry
+    from .registry.config import RegisterConfig
+    from .registry.promotion import HeldOutResult
+    from .registry.registration import Registration, register_deployable
+    from .registry.rows import pull_deployable
+    from .registry.standing import (
+        champion_history,
+        demote_champion,
+        promote_version,
+        roll_back,
+    )
+    from .reports.comparison import write_comparison
+    from .reports.overlays import PREDICTION_COLOUR, REFERENCE_COLOUR, draw_outline
+    from .reports.tables import Table, format_interval, markdown_table
+    from .run_comparison import compare_runs
+    from .segmentation.config import DemoConfig, PredictConfig
+    from .segmentation.image_prompt import ImagePrompt
+    from .segmentation.job import (
         SegmentationJob,
         SegmentedFile,
         plan_segmentation,
         segment_files,
         tables_of,
     )
-    from .model_comparison import ModelComparison, compare_models, comparison_tables
-    from .model_opening import opened_predictor
-    from .overlap import count_overlap
-    from .overlays import PREDICTION_COLOUR, REFERENCE_COLOUR, draw_outline
-    from .paired_difference import PairedDifference, paired_bootstrap_difference
-    from .predict_config import DemoConfig, PredictConfig
-    from .prediction import SegmenterPredictor
-    from .predictor import CategoryAnswers, Predictor
-    from .promotion import HeldOutResult
-    from .protocols import AUTOMATIC_PROTOCOL, MORE_PROTOCOLS, PROTOCOLS
-    from .questions import EvaluationOptions, EvaluationPlan, plan_questions, questions_about
-    from .ranks import OneRank, OtherRankError, Ranks
-    from .records import EvaluationRecord, gather_records, read_records, write_records
-    from .registry import Registration, register_deployable
-    from .registry_client import check_registry
-    from .registry_config import RegisterConfig
-    from .registry_rows import pull_deployable
-    from .registry_standing import (
-        champion_history,
-        demote_champion,
-        promote_version,
-        roll_back,
-    )
-    from .report_tables import Table, format_interval, markdown_table
-    from .run_comparison import compare_runs
     from .summary import Stratum, Summary, summarise, summarise_each
 
 _MODULE_OF_NAME = {
@@ -66,79 +66,79 @@ _MODULE_OF_NAME = {
     "CategoryAnswers": "predictor",
     "ClassifiedImages": "classification",
     "CompareConfig": "config",
-    "DemoConfig": "predict_config",
-    "DemoServer": "demo_server",
-    "DeployablePredictor": "deployable_predictor",
+    "DemoConfig": "segmentation.config",
+    "DemoServer": "demo.server",
+    "DeployablePredictor": "deployable.predictor",
     "EvaluateConfig": "config",
     "EvaluationOptions": "questions",
     "EvaluationPlan": "questions",
     "EvaluationRecord": "records",
     "EvaluationResult": "evaluation_job",
-    "ExportConfig": "deployable_config",
-    "ExportedDeployable": "deployable",
-    "GateConfig": "deployable_config",
-    "HeldOut": "deployable",
-    "HeldOutResult": "promotion",
-    "ImagePrompt": "image_prompt",
+    "ExportConfig": "deployable.config",
+    "ExportedDeployable": "deployable.export",
+    "GateConfig": "deployable.config",
+    "HeldOut": "deployable.export",
+    "HeldOutResult": "registry.promotion",
+    "ImagePrompt": "segmentation.image_prompt",
     "Interval": "confidence_intervals",
     "MORE_PROTOCOLS": "protocols",
     "ModelComparison": "model_comparison",
-    "ModelOrigin": "deployable",
+    "ModelOrigin": "deployable.export",
     "OneRank": "ranks",
     "OtherRankError": "ranks",
-    "PREDICTION_COLOUR": "overlays",
+    "PREDICTION_COLOUR": "reports.overlays",
     "PROTOCOLS": "protocols",
     "PairedDifference": "paired_difference",
-    "PredictConfig": "predict_config",
+    "PredictConfig": "segmentation.config",
     "Predictor": "predictor",
-    "REFERENCE_COLOUR": "overlays",
+    "REFERENCE_COLOUR": "reports.overlays",
     "Ranks": "ranks",
-    "RegisterConfig": "registry_config",
-    "Registration": "registry",
+    "RegisterConfig": "registry.config",
+    "Registration": "registry.registration",
     "ScoringOptions": "config",
-    "SegmentationJob": "image_segmentation",
-    "SegmentedFile": "image_segmentation",
+    "SegmentationJob": "segmentation.job",
+    "SegmentedFile": "segmentation.job",
     "SegmenterPredictor": "prediction",
     "Stratum": "summary",
     "Summary": "summary",
-    "Table": "report_tables",
-    "WEIGHTS_FOLDER": "deployable_folder",
+    "Table": "reports.tables",
+    "WEIGHTS_FOLDER": "deployable.folder",
     "answer_questions": "answers",
     "bootstrap_difference": "confidence_intervals",
     "bootstrap_mean": "confidence_intervals",
-    "champion_history": "registry_standing",
-    "check_destination": "deployable_folder",
-    "check_registry": "registry_client",
+    "champion_history": "registry.standing",
+    "check_destination": "deployable.folder",
+    "check_registry": "registry.client",
     "classification_differences": "classification",
     "classification_intervals": "classification",
     "compare_models": "model_comparison",
     "compare_runs": "run_comparison",
     "comparison_tables": "model_comparison",
     "count_overlap": "overlap",
-    "demote_champion": "registry_standing",
-    "draw_outline": "overlays",
+    "demote_champion": "registry.standing",
+    "draw_outline": "reports.overlays",
     "evaluate_corpus": "evaluate",
-    "export_deployable": "deployable",
-    "format_interval": "report_tables",
+    "export_deployable": "deployable.export",
+    "format_interval": "reports.tables",
     "gather_records": "records",
-    "markdown_table": "report_tables",
+    "markdown_table": "reports.tables",
     "opened_predictor": "model_opening",
     "paired_bootstrap_difference": "paired_difference",
     "plan_questions": "questions",
-    "plan_segmentation": "image_segmentation",
-    "promote_version": "registry_standing",
-    "pull_deployable": "registry_rows",
+    "plan_segmentation": "segmentation.job",
+    "promote_version": "registry.standing",
+    "pull_deployable": "registry.rows",
     "questions_about": "questions",
     "read_records": "records",
-    "register_deployable": "registry",
-    "roll_back": "registry_standing",
+    "register_deployable": "registry.registration",
+    "roll_back": "registry.standing",
     "run_evaluation": "evaluation_job",
-    "segment_files": "image_segmentation",
-    "sha256_of": "deployable_folder",
+    "segment_files": "segmentation.job",
+    "sha256_of": "deployable.folder",
     "summarise": "summary",
     "summarise_each": "summary",
-    "tables_of": "image_segmentation",
-    "write_comparison": "comparison_report",
+    "tables_of": "segmentation.job",
+    "write_comparison": "reports.comparison",
     "write_records": "records",
 }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from shards import Corpus, open_corpus
 
 from .config import EvaluateConfig
-from .deployable_folder import is_deployable
+from .deployable.folder import is_deployable
 from .evaluate import evaluate_corpus
 from .measured_rows import MeasuredRows, measured_rows
 from .predictor import NonFiniteLogitsError, Predictor
@@ -20,12 +20,12 @@ from .protocols import (
     ROBUSTNESS,
     num_clicks_of,
 )
-from .published_figures import PUBLISHED
 from .questions import EvaluationOptions, plan_questions
 from .ranks import OneRank, Ranks, on_every
 from .records import EvaluationRecord, gather_records
-from .report import write_report
-from .report_sections import ReportContext
+from .reports.published_figures import PUBLISHED
+from .reports.report import write_report
+from .reports.sections import ReportContext
 from .run_tracking import log_summaries
 from .summary import Summary, summarise_measured
 from .training_tiers import TIERS, CorpusTiers, tiers_of, trained_corpora
@@ -174,7 +174,7 @@ def open_model(name: str, *, config: EvaluateConfig, base: str | None) -> Predic
     """
     folder = _folder_of(name)
     if is_deployable(folder):
-        from .deployable_predictor import DeployablePredictor  # noqa: PLC0415 -- needs onnxruntime
+        from .deployable.predictor import DeployablePredictor  # noqa: PLC0415 -- needs onnxruntime
 
         return DeployablePredictor(folder)
     import torch  # noqa: PLC0415 -- a deployable is evaluated without it

@@ -15,7 +15,7 @@ from .config import DEFAULT_BOOTSTRAP, BootstrapOptions
 from .measured_rows import MeasuredRows, Rows, measured_rows
 from .paired_difference import PairedDifference, difference_of, holm_adjusted
 from .protocols import AUTOMATIC_PROTOCOL, DETECTOR_PROTOCOL, LABEL_MAP, is_in_tables
-from .report_tables import Table, format_interval
+from .reports.tables import Table, format_interval
 from .summary import METRICS, Summary, summarise_measured, without_nan
 from .training_tiers import TIERS
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .deployable_folder import is_deployable
-from .deployable_predictor import DeployablePredictor
+from .deployable.folder import is_deployable
+from .deployable.predictor import DeployablePredictor
 from .predictor import Predictor
-from .registry_rows import pull_deployable
+from .registry.rows import pull_deployable
 
 REGISTRY_PREFIX = "models:/"
 

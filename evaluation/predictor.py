@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from .image_prompt import ImagePrompt
+from .segmentation.image_prompt import ImagePrompt
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .comparison_report import write_comparison
 from .config import CompareConfig
 from .model_comparison import ModelComparison, compare_models
 from .records import read_table
+from .reports.comparison import write_comparison
 
 if TYPE_CHECKING:
     import pyarrow as pa

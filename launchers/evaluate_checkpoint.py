@@ -45,7 +45,7 @@ def _ranks(config: EvaluateConfig) -> "Ranks":
 
 
 def _show(result: "EvaluationResult") -> None:
-    from evaluation.report_tables import terminal_overview, terminal_table
+    from evaluation.reports.tables import terminal_overview, terminal_table
 
     console = Console(width=None if sys.stdout.isatty() else 100)
     if len(result.summaries) > MOST_TABLES:

@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 
 from launchers.command_line import run_command
-from pipeline.augmentation_config import InspectAugmentationConfig
+from pipeline.augmentation.config import InspectAugmentationConfig
 
 _logger = logging.getLogger(__name__)
 
 
 def inspect_augmentation(config: InspectAugmentationConfig) -> None:
     """Draw a PNG with a row per augmentation and a column per image."""
-    from pipeline.augmentation_sheet import draw_augmentation_sheet
+    from pipeline.augmentation.sheet import draw_augmentation_sheet
     from shards import open_corpus
 
     sheet = draw_augmentation_sheet(open_corpus(config.url), config)

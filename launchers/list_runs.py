@@ -4,7 +4,7 @@ import datetime
 import sys
 
 from launchers.command_line import run_command
-from pipeline.list_runs_config import ListRunsConfig
+from pipeline.run_folder.listing_config import ListRunsConfig
 
 
 def list_runs(config: ListRunsConfig) -> None:
@@ -12,7 +12,7 @@ def list_runs(config: ListRunsConfig) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from pipeline.run_listing import find_runs
+    from pipeline.run_folder.listing import find_runs
 
     table = Table("run", "state", "step", "best score", "updated")
     for run in find_runs(config.root):

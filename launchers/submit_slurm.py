@@ -5,14 +5,14 @@ from pathlib import Path
 
 from launchers.command_line import run_command
 from launchers.pretrain import PRESETS
-from pipeline.slurm_config import SubmitConfig
+from pipeline.slurm.config import SubmitConfig
 
 SLURM = Path(__file__).resolve().parent / "slurm"
 
 
 def submit(config: SubmitConfig) -> None:
     """Submit pretraining, prompt generator, evaluation, export and registration as Slurm jobs."""
-    from pipeline.slurm_submission import render_chain, submit_chain
+    from pipeline.slurm.submission import render_chain, submit_chain
 
     body = (SLURM / "job.sh").read_text(encoding="utf-8")
     scripts = render_chain(config, presets=PRESETS, body=body)

@@ -3,12 +3,12 @@
 import sys
 
 from launchers.command_line import run_command
-from pipeline.tracking_sync_config import TrackingSyncConfig
+from pipeline.tracking.sync_config import TrackingSyncConfig
 
 
 def sync_tracking(config: TrackingSyncConfig) -> None:
     """Send a run into MLflow that was trained without it, or while it was away."""
-    from pipeline.tracking_sync import sync_run
+    from pipeline.tracking.sync import sync_run
 
     sync_run(config)
 

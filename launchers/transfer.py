@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from launchers.command_line import run_command
-from pipeline.transfer_config import TransferConfig
+from pipeline.transfer.config import TransferConfig
 
 
 def transfer(config: TransferConfig) -> None:
@@ -12,8 +12,8 @@ def transfer(config: TransferConfig) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from pipeline.transfer import run_transfer
-    from pipeline.transfer_report import write_transfer
+    from pipeline.transfer.job import run_transfer
+    from pipeline.transfer.report import write_transfer
 
     folder = Path(config.output)
     table = write_transfer(run_transfer(config), folder=folder)

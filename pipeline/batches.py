@@ -27,7 +27,7 @@ from shards.sample_stream import (
 )
 from shards.stream_plan import StreamPlan
 
-from .augmentation_config import AugmentationConfig
+from .augmentation.config import AugmentationConfig
 from .training_sample import TrainingSample, TrainingTransform
 
 RecordT = TypeVar("RecordT", "TrainingBatch", Prompts)

@@ -29,7 +29,7 @@ from model import (
     write_complete_marker,
 )
 
-from .run_state import RunState
+from .run_folder.state import RunState
 
 OPTIMIZER = "optimizer.safetensors"
 

@@ -37,7 +37,7 @@ from .options import load_config
 from .pretraining import pretrain
 from .process_group import ProcessGroup, start_process_group
 from .resume import checkpoint_to_resume
-from .run_state import read_run_state
+from .run_folder.state import read_run_state
 from .session import RunResult
 
 NUM_TIMED_STEPS = 12

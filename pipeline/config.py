@@ -11,7 +11,7 @@ from omegaconf import MISSING
 from model import ObjectiveConfig, PromptSimulationConfig
 from shards import ReadingConfig
 
-from .augmentation_config import AugmentationConfig
+from .augmentation.config import AugmentationConfig
 from .distillation_config import DistillationConfig
 from .optimizer_config import OptimizerConfig
 from .refusal import refuse_unless

@@ -16,7 +16,7 @@ from model import PRESETS, AutosamusArchitecture, load_segmenter
 from .checkpoint import step_folders
 from .config import PretrainConfig
 from .process_group import ProcessGroup
-from .run_folder import RunFolder
+from .run_folder.folder import RunFolder
 
 FLATTENED_BASE = "base.safetensors"
 """Name of the copy; it lies in the run folder itself, where a checkpoint's reader looks for it."""

@@ -2,8 +2,8 @@
 
 from .config import PretrainConfig
 from .process_group import set_up_process, start_process_group
-from .rank_progress import kept_progress
-from .run_folder import locked_run_folder
+from .run_folder.folder import locked_run_folder
+from .run_folder.rank_progress import kept_progress
 from .session import RunResult
 from .session_setup import open_session
 from .stop_signal import watch_stop_signals

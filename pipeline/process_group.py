@@ -22,15 +22,15 @@ from torch.optim import Optimizer
 from evaluation import OtherRankError
 
 from .config import RunConfig
-from .engine import Engine
-from .launch_request import (
+from .engines.engine import Engine
+from .engines.launch_request import (
     RankFacts,
     describe_places,
     read_launch_request,
     refuse_mismatch,
 )
+from .engines.torch_engine import TorchEngine
 from .seeding import make_deterministic
-from .torch_engine import TorchEngine
 from .train_step import TrainingStep
 
 Result = TypeVar("Result")
@@ -79,7 +79,7 @@ class ProcessGroup:
         """
         if self._zero_stage:
             os.environ.setdefault("DS_ACCELERATOR", self.device.type)  # else it guesses, and warns
-            from .deepspeed_engine import DeepSpeedEngine  # noqa: PLC0415 -- takes seconds
+            from .engines.deepspeed_engine import DeepSpeedEngine  # noqa: PLC0415 -- takes seconds
 
             return DeepSpeedEngine(
                 module,

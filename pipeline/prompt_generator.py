@@ -16,7 +16,7 @@ from model import (
 
 from .pretraining import pretrain
 from .prompt_generator_config import PromptGeneratorConfig
-from .run_state import RUN_STATE, read_run_state
+from .run_folder.state import RUN_STATE, read_run_state
 from .session import RunResult
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from model import COMPLETE, verify_complete
 
 from .checkpoint import step_folders
-from .run_state import RunIdentity, RunState, read_run_state
+from .run_folder.state import RunIdentity, RunState, read_run_state
 
 DAMAGED = "COMPLETE.damaged"
 """Name of the marker of a checkpoint that was passed over."""

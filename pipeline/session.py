@@ -23,14 +23,14 @@ from .checkpoint import (
 )
 from .config import PretrainConfig
 from .ema import MovingAverage, weights_replaced
-from .engine import Engine
+from .engines.engine import Engine
 from .process_group import ProcessGroup
-from .rank_progress import RankProgress
 from .read_watch import ReadWatch
 from .requests import Requests, agree
-from .run_folder import RunFolder
-from .run_records import RunRecords
-from .run_state import BestScore, RunState
+from .run_folder.folder import RunFolder
+from .run_folder.rank_progress import RankProgress
+from .run_folder.records import RunRecords
+from .run_folder.state import BestScore, RunState
 from .segmenter_setup import PreparedSegmenter
 from .stepper import StepOutcome, Stepper
 from .stop_signal import StopSignal, describe_signal, exit_code_of

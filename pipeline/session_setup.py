@@ -15,15 +15,15 @@ from .config import PretrainConfig
 from .correction import Corrections
 from .distillation import open_teacher, start_from_teacher
 from .ema import MovingAverage
-from .engine import Engine
+from .engines.engine import Engine
 from .flattened_base import with_flattened_base
 from .optimizer import build_optimizer
 from .process_group import ProcessGroup
-from .rank_progress import RankProgress
 from .resume import checkpoint_to_resume, resume_state
-from .run_folder import RunFolder
-from .run_records import RunRecords
-from .run_state import RunIdentity, RunState
+from .run_folder.folder import RunFolder
+from .run_folder.rank_progress import RankProgress
+from .run_folder.records import RunRecords
+from .run_folder.state import RunIdentity, RunState
 from .segmenter_setup import PreparedSegmenter, initialize_segmenter, prepare_segmenter
 from .session import Session, SessionParts
 from .stepper import Stepper

@@ -12,7 +12,7 @@ from torch import nn
 from .batches import TrainingBatch
 from .config import PretrainConfig
 from .ema import MovingAverage
-from .engine import Engine
+from .engines.engine import Engine
 from .optimizer import trainable_parameters
 from .process_group import ProcessGroup
 from .schedule import learning_rate_at

@@ -20,8 +20,8 @@ from torch import Tensor
 from model import Framing, PromptSimulationConfig, simulate_prompt
 from shards import UltrasoundObject, UltrasoundSample
 
-from .augmentation import augment
-from .augmentation_config import AugmentationConfig
+from .augmentation.augment import augment
+from .augmentation.config import AugmentationConfig
 from .sample_draws import Purpose, SampleDraws
 
 UNKNOWN_CATEGORY = -1

@@ -12,7 +12,7 @@ CONFIG_FILES = sorted(
     path
     for room in ROOMS
     for pattern in ("config.py", "*_config.py")
-    for path in (REPOSITORY / room).glob(pattern)
+    for path in (REPOSITORY / room).rglob(pattern)
 )
 
 

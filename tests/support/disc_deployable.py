@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from evaluation.deployable_folder import new_deployable, write_json
+from evaluation.deployable.folder import new_deployable, write_json
 
 INPUT_SIZE = 64
 OPSET = 18

@@ -12,8 +12,8 @@ from evaluation import (
     write_comparison,
 )
 from evaluation.measured_rows import measured_rows
-from evaluation.report import write_report
-from evaluation.report_sections import ReportContext
+from evaluation.reports.report import write_report
+from evaluation.reports.sections import ReportContext
 from evaluation.summary import summarise_measured
 from evaluation.training_tiers import CorpusTiers
 from shards import Corpus

@@ -22,7 +22,7 @@ from torch import nn
 from model import Segmenter, build_segmenter, freeze
 from pipeline import PretrainConfig, load_config
 from pipeline.batches import TrainingBatch
-from pipeline.engine import Engine
+from pipeline.engines.engine import Engine
 from pipeline.optimizer import build_optimizer, trainable_parameters
 from pipeline.pretraining import pretrain
 from pipeline.process_group import ProcessGroup, set_up_process, start_process_group

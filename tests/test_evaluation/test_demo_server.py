@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from evaluation import DemoServer, DeployablePredictor
-from evaluation import demo_images as demo_images_module
-from evaluation.demo_images import MAX_IMAGES, MAX_UPLOAD_BYTES
+from evaluation.demo import images as demo_images_module
+from evaluation.demo.images import MAX_IMAGES, MAX_UPLOAD_BYTES
 from tests.support.dicom_files import Clip, region, save_clip
 from tests.support.running_demo import TwoHalves, disc_folder, running_demo
 
@@ -139,7 +139,7 @@ def test_the_page_may_load_nothing_from_elsewhere(server):
         assert b"https://" not in content
 
 
-@pytest.mark.parametrize("path", ["/../demo_server.py", "/demo_server.py", "/image", "/answer"])
+@pytest.mark.parametrize("path", ["/../server.py", "/server.py", "/image", "/answer"])
 def test_only_the_pages_own_files_are_served(server, path):
     assert ask(server, "GET", path)[0] == 404
 

@@ -18,12 +18,12 @@ from evaluation import (
     evaluate_corpus,
     export_deployable,
 )
-from evaluation.deployable import gate_refusal
-from evaluation.deployable_folder import opened_bytes
-from evaluation.deployable_predict import Prompt, Segmenter
-from evaluation.graph_forms import check_forms
-from evaluation.onnx_export import export_graphs
-from evaluation.parity import parity_of_rows
+from evaluation.deployable.export import gate_refusal
+from evaluation.deployable.folder import opened_bytes
+from evaluation.deployable.graph_forms import check_forms
+from evaluation.deployable.onnx_export import export_graphs
+from evaluation.deployable.parity import parity_of_rows
+from evaluation.deployable.predict import Prompt, Segmenter
 from model import Prompts, build_segmenter, load_segmenter
 from shards import open_corpus
 from tests.support.corpora import write_toy_corpus

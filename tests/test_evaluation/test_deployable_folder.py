@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from evaluation.deployable_folder import (
+from evaluation.deployable.folder import (
     check_destination,
     is_deployable,
     new_deployable,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from evaluation.deployable_predict import (
+from evaluation.deployable.predict import (
     Prompt,
     Segmenter,
     check_prompt,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from evaluation.mask_measurement import measure_mask
+from evaluation.segmentation.mask_measurement import measure_mask
 
 
 def rectangle(top, left, rows, columns, *, size=(40, 50)):

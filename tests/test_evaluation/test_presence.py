@@ -10,7 +10,7 @@ from evaluation import evaluate_corpus, summarise
 from evaluation.measured_rows import MeasuredRows, measured_rows
 from evaluation.presence import calibrate_presence, rank_presence, roc_curve
 from evaluation.records import EvaluationRecord
-from evaluation.report_tables import tables_of
+from evaluation.reports.tables import tables_of
 from tests.support.disk_corpus import (
     DISK,
     RING,

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from evaluation.promotion import decide_promotion
+from evaluation.registry.promotion import decide_promotion
 from tests.support.evaluation_records import make_record
 
 

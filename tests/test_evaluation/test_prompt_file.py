@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from evaluation.deployable_predict import Prompt
-from evaluation.prompt_file import read_prompt_file
+from evaluation.deployable.predict import Prompt
+from evaluation.segmentation.prompt_file import read_prompt_file
 
 
 def test_lines_of_the_same_file_make_one_prompt(tmp_path):

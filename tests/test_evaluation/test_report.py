@@ -17,21 +17,20 @@ from evaluation import (
     summarise,
     summarise_each,
 )
-from evaluation.case_gallery import choose_cases, predict_cases
-from evaluation.image_prompt import ImagePrompt
 from evaluation.measured_rows import measured_rows
-from evaluation.overlays import (
+from evaluation.protocols import what_is_told
+from evaluation.reports.case_gallery import choose_cases, predict_cases
+from evaluation.reports.figures import MOST_POINTS
+from evaluation.reports.overlays import (
     PREDICTION_COLOUR,
     PROMPT_COLOUR,
     REFERENCE_COLOUR,
     Answer,
     draw_answer,
 )
-from evaluation.protocols import what_is_told
-from evaluation.published_figures import PUBLISHED, published_table
-from evaluation.report_figures import MOST_POINTS
-from evaluation.report_sections import figure_key
-from evaluation.report_tables import (
+from evaluation.reports.published_figures import PUBLISHED, published_table
+from evaluation.reports.sections import figure_key
+from evaluation.reports.tables import (
     Table,
     format_interval,
     latex_table,
@@ -40,6 +39,7 @@ from evaluation.report_tables import (
     terminal_overview,
     terminal_table,
 )
+from evaluation.segmentation.image_prompt import ImagePrompt
 from tests.support.disk_corpus import (
     DISK,
     RING,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from evaluation import PROTOCOLS, EvaluateConfig, read_records
-from evaluation.published_figures import PUBLISHED
+from evaluation.reports.published_figures import PUBLISHED
 from evaluation.run_tracking import log_summaries
 from evaluation.summary import summarise
 from launchers.command_line import run_command

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from evaluation import PredictConfig
-from evaluation.deployable_predict import Prompt
-from evaluation.mask_files import draw_overlay
+from evaluation.deployable.predict import Prompt
+from evaluation.segmentation.mask_files import draw_overlay
 from launchers.command_line import run_command
 from launchers.predict import predict
 from tests.support.disc_deployable import write_disc_deployable

@@ -86,7 +86,7 @@ class TwoNodeJob:
         (task,) = [
             process
             for process in psutil.process_iter(["cmdline", "environ"])
-            if "pipeline.slurm_node" in (process.info["cmdline"] or ())
+            if "pipeline.slurm.node" in (process.info["cmdline"] or ())
             and process.info["environ"].get("SLURM_JOB_ID") == self._job
             and process.info["environ"].get("SLURM_NODEID") == str(number)
         ]

@@ -11,7 +11,7 @@ import pytest
 
 import launchers.submit_slurm
 from launchers.submit_slurm import SLURM
-from pipeline.slurm_node import launch_words, num_processes, rendezvous_id, verdict
+from pipeline.slurm.node import launch_words, num_processes, rendezvous_id, verdict
 from tests.support.slurm_submission import submit
 
 PRESETS = sorted(path.stem for path in SLURM.glob("*.yaml"))
@@ -81,7 +81,7 @@ def test_a_script_asks_for_what_the_options_say(
         "--mem=64G",
     }
     assert script.index("\nmodule load cuda\n") < script.index("task=(")
-    assert "task=(apptainer exec --nv image.sif python -m pipeline.slurm_node" in script
+    assert "task=(apptainer exec --nv image.sif python -m pipeline.slurm.node" in script
     assert shlex.quote("data.licences=[CC BY 4.0]") in script
 
 

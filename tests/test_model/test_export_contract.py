@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.onnx_export import export_graphs
+from evaluation.deployable.onnx_export import export_graphs
 from model import Prompts
 from tests.support.nano_run import REPOSITORY, launcher_environment
 from tests.support.preset_contract import PROMPTED, TINY, built, images_for

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from model import Framing
-from pipeline.augmentation import FramedImage, augment
-from pipeline.augmentation_config import AugmentationConfig
-from pipeline.geometry_augmentation import FrameMap, draw_geometry, warp_image, warp_masks
-from pipeline.intensity_augmentation import IntensityChange, change_intensity, draw_intensity
+from pipeline.augmentation.augment import FramedImage, augment
+from pipeline.augmentation.config import AugmentationConfig
+from pipeline.augmentation.geometry import FrameMap, draw_geometry, warp_image, warp_masks
+from pipeline.augmentation.intensity import IntensityChange, change_intensity, draw_intensity
 from pipeline.sample_draws import Purpose, SampleDraws
 
 GEOMETRY = ("rotation", "zoom", "flip")

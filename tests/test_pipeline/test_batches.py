@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from model import Framing, PromptSimulationConfig
-from pipeline.augmentation_config import AugmentationConfig
+from pipeline.augmentation.config import AugmentationConfig
 from pipeline.batches import (
     TrainingBatch,
     annotated_categories,

@@ -19,7 +19,7 @@ from pipeline.config import OptimizerConfig
 from pipeline.ema import MovingAverage, weights_replaced
 from pipeline.optimizer import build_optimizer, load_optimizer_state, optimizer_state
 from pipeline.resume import checkpoint_to_resume
-from pipeline.run_state import BestScore, RunIdentity, RunState, read_run_state
+from pipeline.run_folder.state import BestScore, RunIdentity, RunState, read_run_state
 
 IDENTITY = RunIdentity(
     stream={"global_batch_size": 4, "seed": 0, "sources": []},

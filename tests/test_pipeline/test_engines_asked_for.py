@@ -6,7 +6,7 @@ import pytest
 from accelerate.commands.config.config_args import load_config_from_file
 
 from pipeline.config import RunConfig
-from pipeline.launch_request import (
+from pipeline.engines.launch_request import (
     RankFacts,
     describe_places,
     read_launch_request,

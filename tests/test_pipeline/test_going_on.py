@@ -26,7 +26,7 @@ def steps_saved(run: Path) -> list[int]:
 
 
 def validated_steps(run: Path) -> list[int]:
-    from pipeline.metric_log import MetricLog  # noqa: PLC0415
+    from pipeline.run_folder.metric_log import MetricLog  # noqa: PLC0415
 
     rows = MetricLog(run / "metrics.jsonl").rows()
     return [row.step for row in rows if row.kind == "validation"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.metric_log import MetricLog, MetricRow
+from pipeline.run_folder.metric_log import MetricLog, MetricRow
 
 
 def row(step: int, loss: float = 0.5) -> MetricRow:

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.rank_progress import Phase, SignOfLife, describe_ranks, read_signs
 from pipeline.refusal import LOST_RANK
+from pipeline.run_folder.rank_progress import Phase, SignOfLife, describe_ranks, read_signs
 from tests.support.nano_run import REPOSITORY, end_group, launcher_environment, nano_words
 
 SCRIPT = REPOSITORY / "tests" / "support" / "stuck_rank.py"

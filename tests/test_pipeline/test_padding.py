@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from model import Framing
-from pipeline.augmentation import FramedImage, augment
-from pipeline.augmentation_config import AugmentationConfig
+from pipeline.augmentation.augment import FramedImage, augment
+from pipeline.augmentation.config import AugmentationConfig
 from pipeline.sample_draws import SampleDraws
 
 COLOUR = (0.2, 0.4, 0.6)

@@ -14,7 +14,7 @@ import torch
 from model import load_segmenter
 from pipeline import PretrainConfig
 from pipeline.pretraining import pretrain
-from pipeline.run_status import read_status, write_status
+from pipeline.run_folder.status import read_status, write_status
 from pipeline.session import RunResult
 from pipeline.stepper import NonFiniteLossError
 from tests.support.nano_run import files_of, losses_of, nano_config

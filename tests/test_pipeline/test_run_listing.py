@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.run_listing import find_runs
-from pipeline.run_status import RunStatus, State, write_status
+from pipeline.run_folder.listing import find_runs
+from pipeline.run_folder.status import RunStatus, State, write_status
 
 
 def leave_run(root: Path, *, name: str, state: State) -> Path:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from evaluation import SegmenterPredictor
-from pipeline.metric_log import MetricLog, MetricRow
 from pipeline.pretraining import pretrain
+from pipeline.run_folder.metric_log import MetricLog, MetricRow
 from pipeline.stepper import Stepper
 from tests.support.nano_run import files_of, losses_of, nano_config
 

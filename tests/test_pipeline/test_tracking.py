@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import TrackingConfig
-from pipeline.metric_log import MetricRow
-from pipeline.system_metrics import SystemMetrics
-from pipeline.tracking import Tracker
+from pipeline.run_folder.metric_log import MetricRow
+from pipeline.tracking.system_metrics import SystemMetrics
+from pipeline.tracking.tracker import Tracker
 
 # Of sqlalchemy, about MLflow's own tables.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from pipeline.pretraining import pretrain
-from pipeline.run_folder import locked
-from pipeline.run_records import RunRecords
-from pipeline.run_status import read_status, write_status
+from pipeline.run_folder.folder import locked
+from pipeline.run_folder.records import RunRecords
+from pipeline.run_folder.status import read_status, write_status
 from pipeline.stepper import Stepper
-from pipeline.tracking_sync import sync_run
-from pipeline.tracking_sync_config import TrackingSyncConfig
+from pipeline.tracking.sync import sync_run
+from pipeline.tracking.sync_config import TrackingSyncConfig
 from tests.support.mlflow_server import MlflowServer, running_mlflow_server
 from tests.support.nano_run import losses_of, nano_config, nano_words, run_launcher
 

@@ -8,11 +8,11 @@ from launchers.command_line import run_command
 from launchers.transfer import transfer
 from model import build_segmenter, feature_extractor
 from pipeline.options import load_config
-from pipeline.transfer import open_encoder, run_transfer
-from pipeline.transfer_config import EncoderSource, TransferConfig
-from pipeline.transfer_data import TransferBatch, classes_of, labelled_images, labelled_part
-from pipeline.transfer_heads import Classifier, LightDecoder, train_head
-from pipeline.transfer_report import write_transfer
+from pipeline.transfer.config import EncoderSource, TransferConfig
+from pipeline.transfer.data import TransferBatch, classes_of, labelled_images, labelled_part
+from pipeline.transfer.heads import Classifier, LightDecoder, train_head
+from pipeline.transfer.job import open_encoder, run_transfer
+from pipeline.transfer.report import write_transfer
 from shards import open_corpus
 from tests.support.corpora import build_phantom
 

@@ -8,8 +8,8 @@ import torch
 from model import build_segmenter
 from pipeline.doctor_config import DoctorConfig
 from pipeline.memory_estimate import build_dry_step, random_batch
-from pipeline.metric_log import MetricLog
 from pipeline.pretraining import pretrain
+from pipeline.run_folder.metric_log import MetricLog
 from pipeline.utilisation import (
     Utilisation,
     attention_backward_flops,

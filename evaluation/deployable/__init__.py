@@ -1,0 +1,1 @@
+"""From a segmenter to a folder that stands alone: exported, gated, measured, described."""

@@ -1,0 +1,1 @@
+"""Deployables in the MLflow registry, and which of them is champion."""

@@ -1,0 +1,1 @@
+"""Pictures, DICOM files and videos in, masks in files out."""

@@ -1,0 +1,1 @@
+"""What moves the weights: one process, DDP, or DeepSpeed's ZeRO, behind one interface."""

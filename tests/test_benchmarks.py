@@ -119,7 +119,7 @@ def test_a_model_that_does_not_fit_into_memory_is_a_dash_in_the_table(capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", ["autosamus_tiny", "medsam_tiny", "unet_tiny"])
+@pytest.mark.parametrize("preset", ["autosamus_tiny", "medsam_tiny"])
 def test_a_training_step_costs_more_arithmetic_than_a_forward_pass(preset):
     forward_pass, step = (phase_cost(preset, phase, 1) for phase in ("forward", "step"))
     assert forward_pass is not None
@@ -131,7 +131,7 @@ def test_a_training_step_costs_more_arithmetic_than_a_forward_pass(preset):
 @pytest.mark.slow
 def test_the_costs_of_models_are_a_table_in_markdown():
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.models", "1", "sam_tiny", "unet_tiny"],
+        [sys.executable, "-m", "benchmarks.models", "1", "unet_tiny"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -139,5 +139,5 @@ def test_the_costs_of_models_are_a_table_in_markdown():
     )
     assert done.returncode == 0, done.stderr
     rows = [line for line in done.stdout.splitlines() if line.startswith("|")]
-    assert [row.strip("|").split("|")[0].strip() for row in rows[2:]] == ["sam_tiny", "unet_tiny"]
+    assert [row.strip("|").split("|")[0].strip() for row in rows[2:]] == ["unet_tiny"]
     assert all("-" not in row for row in rows[2:])

@@ -81,7 +81,8 @@ function choose(name) {
 }
 
 async function openFile(file) {
-  if (!file) return;
+  await ready; // the page is there before what it asks about the model is answered
+  if (!file || !model) return;
   if (file.size > model.max_upload_bytes) {
     throw new Error(`The file is larger than ${model.max_upload_bytes / 2 ** 20} MB.`);
   }
@@ -333,4 +334,4 @@ for (const name of ["dragenter", "dragover", "dragleave", "drop"]) {
 }
 document.addEventListener("drop", orTell((event) => openFile(event.dataTransfer.files[0])));
 window.addEventListener("resize", draw);
-orTell(start)();
+const ready = orTell(start)();

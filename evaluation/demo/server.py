@@ -132,7 +132,7 @@ class _DemoHandler(BaseHTTPRequestHandler):
             name, kind = PAGE_FILES[self.path]
             return kind, (PAGE / name).read_bytes()
         if self.path == "/model":
-            return _as_json(self._describe_model())
+            return _as_json(describe_model(self._demo))
         if self.path.startswith("/image/"):
             pixels = self._demo.images.image(self.path.removeprefix("/image/")).pixels
             return "image/png", _png(pixels)
@@ -160,16 +160,18 @@ class _DemoHandler(BaseHTTPRequestHandler):
             raise _RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
         return self.rfile.read(int(length))
 
-    def _describe_model(self) -> dict[str, Any]:
-        predictor = self._demo.images.predictor
-        about = predictor.segmenter.preprocessing
-        return {
-            "name": self._demo.model_name,
-            "is_automatic": predictor.is_automatic,
-            "prompt_kinds": [] if predictor.is_automatic else about["prompt_kinds"],
-            "categories": list(predictor.categories or about["categories"]),
-            "max_upload_bytes": MAX_UPLOAD_BYTES,
-        }
+
+def describe_model(demo: DemoServer) -> dict[str, Any]:
+    """Return what the page must know of the model before it is asked anything."""
+    predictor = demo.images.predictor
+    about = predictor.segmenter.preprocessing
+    return {
+        "name": demo.model_name,
+        "is_automatic": predictor.is_automatic,
+        "prompt_kinds": [] if predictor.is_automatic else about["prompt_kinds"],
+        "categories": list(predictor.categories or about["categories"]),
+        "max_upload_bytes": MAX_UPLOAD_BYTES,
+    }
 
 
 def _read_question(body: bytes) -> tuple[str, Prompt]:

@@ -24,6 +24,15 @@ def built(name: str) -> Segmenter:
     return build_segmenter(name, **options)
 
 
+def built_shallow(name: str) -> Segmenter:
+    """Return a preset with as few blocks as show all that it has: tracing takes long by block."""
+    torch.manual_seed(0)
+    options = {"categories": CATEGORIES} if hasattr(PRESETS[name], "categories") else {}
+    if getattr(PRESETS[name], "depth", 0) == 3:
+        options |= {"depth": 2, "global_blocks": (1,)}
+    return build_segmenter(name, **options)
+
+
 def images_for(segmenter: Segmenter, *, num_images: int) -> Tensor:
     """Return framed noise, the same each time."""
     side = segmenter.architecture.input_size

@@ -1,6 +1,7 @@
 """What a user of the demo sees and does, in a real browser on a wide and on a narrow screen."""
 
 import csv
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from evaluation import DeployablePredictor
+from evaluation.demo import server
 from tests.support.dicom_files import Clip, region, save_clip
 from tests.support.running_demo import TwoHalves, disc_folder, running_demo
 
@@ -74,7 +76,7 @@ def scan(tmp_path):
 
 def open_file(page, path):
     page.set_input_files("#file", path)
-    page.locator("#view").wait_for(timeout=120_000)  # the first DICOM file imports its readers
+    page.locator("#view").wait_for(timeout=60_000)  # the first DICOM file imports its readers
 
 
 def frame_of(page):
@@ -117,6 +119,17 @@ def test_a_click_shows_its_mask_and_nothing_is_wider_than_the_screen(prompted, v
     assert colour_at(page, 170, 125) != before
     assert "mm" in page.locator("#unit").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_a_file_that_is_chosen_before_the_model_is_known_waits_for_it(
+    prompted, visit, scan, monkeypatch
+):
+    known, describe = threading.Event(), server.describe_model
+    monkeypatch.setattr(server, "describe_model", lambda demo: known.wait(30) and describe(demo))
+    page = visit(prompted)
+    page.set_input_files("#file", scan)
+    known.set()
+    page.locator("#view").wait_for()
 
 
 def test_opacity_undo_clear_tools_and_classes_do_what_they_say(prompted, visit, scan):

@@ -32,7 +32,7 @@ from tests.support.evaluation_records import make_record
 
 def small_segmenter():
     torch.manual_seed(3)
-    return build_segmenter("samus_tiny").eval()
+    return build_segmenter("samus_tiny", depth=2, global_blocks=(1,)).eval()
 
 
 @contextlib.contextmanager
@@ -170,14 +170,17 @@ def test_a_failed_gate_writes_nothing(tmp_path):
     write_toy_corpus(str(tmp_path / "corpus"), num_samples=2)
     held_out = HeldOut(
         corpus=open_corpus(str(tmp_path / "corpus")),
-        protocol="centre_point",
+        protocol="automatic",
         gate=GateConfig(min_mean_dice=1.0),
     )
     origin = ModelOrigin(model_name="toy", checkpoint="toy", training_sources=[])
     message = r"gate\.min_mean_dice demands 1\..* Nothing was written"
     with without_type_checks(), pytest.raises(ValueError, match=message):
         export_deployable(
-            small_segmenter(), tmp_path / "deployable", origin=origin, held_out=held_out
+            build_segmenter("unet_tiny", categories=("square",)).eval(),
+            tmp_path / "deployable",
+            origin=origin,
+            held_out=held_out,
         )
     assert {path.name for path in tmp_path.iterdir()} == {"corpus"}
 
@@ -220,12 +223,14 @@ def test_graphs_hold_no_weights_of_heads_that_no_output_needs(exported):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["unet_tiny", "autosamus_tiny"])
-def test_a_model_without_prompts_becomes_one_graph_that_finds_every_category(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "shape"), [("unet_tiny", {}), ("autosamus_tiny", {"depth": 2, "global_blocks": (1,)})]
+)
+def test_a_model_without_prompts_becomes_one_graph_that_finds_every_category(tmp_path, name, shape):
     write_toy_corpus(str(tmp_path / "corpus"), num_samples=4)
     corpus = open_corpus(str(tmp_path / "corpus"))
     torch.manual_seed(0)
-    segmenter = build_segmenter(name, categories=("square", "other")).eval()
+    segmenter = build_segmenter(name, categories=("square", "other"), **shape).eval()
     origin = ModelOrigin(model_name="toy", checkpoint="toy", training_sources=[])
     held_out = HeldOut(corpus=corpus, protocol="automatic", gate=GateConfig())
     with without_type_checks():

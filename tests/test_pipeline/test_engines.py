@@ -7,7 +7,7 @@ import pytest
 from safetensors import safe_open
 
 from tests.support.engine_launch import Launch, launch_engine
-from tests.support.engine_rank import FIRST_SAVE, LAST_STEP
+from tests.support.engine_rank import FEW_STEPS, FIRST_SAVE, LAST_STEP, MODELS
 
 ENGINES = {
     "one_cpu": ("one process", 1),
@@ -25,7 +25,7 @@ NUM_STEPS = 50
 TAKE_ALL_STEPS = {
     *("one_cpu", "two_cpu_processes", "two_cpu_processes_zero1", "two_cpu_processes_zero2"),
 }
-"""The others take fewer: ZeRO on one process parts nothing."""
+"""The others take few, with SAMUS alone: ZeRO on one process parts nothing, and ZeRO-3 is slow."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.distributed]
 
@@ -41,7 +41,7 @@ def launches(nano_corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> di
             file,
             folder=root / file,
             corpora=nano_corpora,
-            num_steps=NUM_STEPS if file in TAKE_ALL_STEPS else 6,
+            num_steps=NUM_STEPS if file in TAKE_ALL_STEPS else FEW_STEPS,
             foreign=before,
         )
         before = root / file / "whole"
@@ -57,8 +57,14 @@ def test_a_launcher_file_starts_the_engine_that_it_names(
     assert found == [(engine, num_ranks)] * num_ranks
 
 
-@pytest.mark.parametrize("preset", ["samus_tiny", "autosamus_tiny"])
-@pytest.mark.parametrize("file", list(ENGINES)[1:])
+@pytest.mark.parametrize(
+    ("file", "preset"),
+    [
+        (file, preset)
+        for file in list(ENGINES)[1:]
+        for preset in (MODELS if file in TAKE_ALL_STEPS else ["samus_tiny"])
+    ],
+)
 def test_every_engine_takes_the_steps_of_one_process(
     file: str, preset: str, launches: dict[str, Launch]
 ) -> None:
@@ -69,7 +75,7 @@ def test_every_engine_takes_the_steps_of_one_process(
     for rank in launches[file].ranks:
         steps = rank["steps"][preset]
         num_steps = len(steps["losses"])
-        assert num_steps == (NUM_STEPS if file in TAKE_ALL_STEPS else 6)
+        assert num_steps == (NUM_STEPS if file in TAKE_ALL_STEPS else FEW_STEPS)
         assert steps["losses"] == pytest.approx(alone["losses"][:num_steps], abs=1e-5)
         # Rounding grows from step to step, and a gradient shows it sooner than a loss.
         assert steps["norms"][:6] == pytest.approx(alone["norms"][:6], rel=1e-3)
@@ -105,7 +111,8 @@ def test_bfloat16_keeps_float32_weights_and_is_alike(
     file: str, launches: dict[str, Launch]
 ) -> None:
     alone = launches["one_cpu"].ranks[0]["bfloat16"]
-    assert alone["losses"] != launches["one_cpu"].ranks[0]["steps"]["samus_tiny"]["losses"][:4]
+    in_float32 = launches["one_cpu"].ranks[0]["steps"]["samus_tiny"]
+    assert alone["losses"] != in_float32["losses"][:FEW_STEPS]
     for rank in launches[file].ranks:
         assert rank["bfloat16"]["dtypes"] == ["torch.float32"]
         assert rank["bfloat16"]["losses"] == pytest.approx(alone["losses"], abs=1e-3)

@@ -269,11 +269,13 @@ def test_a_build_that_is_stopped_ends_its_workers_and_the_next_call_goes_on(tmp_
     ) as process:
         while process.poll() is None and len(list(staged.glob("receipts/*"))) < 3:
             time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGSTOP)  # or it is done before its workers are counted
         workers = psutil.Process(process.pid).children(recursive=True)
         if stop == "kill":
             os.kill(process.pid, signal.SIGKILL)
         else:
             os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, signal.SIGCONT)
         _, errors = process.communicate(timeout=60)
     assert len(workers) >= 2
     assert psutil.wait_procs(workers, timeout=20)[1] == []

@@ -196,13 +196,10 @@ def print_costs(costs: Iterator[ModelCost]) -> None:
             table.add_column(f"{phase}, {unit}", justify="right")
     for cost in costs:
         cells = [cell for phase in PHASES for cell in _cells(cost.phases[phase])]
-        table.add_row(
-            cost.preset,
-            str(cost.input_size),
-            f"{cost.num_parameters:,}",
-            f"{cost.num_trainable:,}",
-            *cells,
-        )
+        counts = (f"{cost.num_parameters:,}", f"{cost.num_trainable:,}")
+        row = (cost.preset, str(cost.input_size), *counts, *cells)
+        table.add_row(*row)
+        sys.stderr.write(f"{' '.join(row)}\n")  # a table takes half an hour, and may be broken off
     Console(width=160).print(table)
 
 

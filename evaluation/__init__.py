@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .deployable.predictor import DeployablePredictor
     from .evaluate import evaluate_corpus
     from .evaluation_job import EvaluationResult, run_evaluation
+    from .image_prompt import ImagePrompt
     from .model_comparison import ModelComparison, compare_models, comparison_tables
     from .model_opening import opened_predictor
     from .overlap import count_overlap
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from .reports.tables import Table, format_interval, markdown_table
     from .run_comparison import compare_runs
     from .segmentation.config import DemoConfig, PredictConfig
-    from .segmentation.image_prompt import ImagePrompt
     from .segmentation.job import (
         SegmentationJob,
         SegmentedFile,
@@ -79,7 +79,7 @@ _MODULE_OF_NAME = {
     "GateConfig": "deployable.config",
     "HeldOut": "deployable.export",
     "HeldOutResult": "registry.promotion",
-    "ImagePrompt": "segmentation.image_prompt",
+    "ImagePrompt": "image_prompt",
     "Interval": "confidence_intervals",
     "MORE_PROTOCOLS": "protocols",
     "ModelComparison": "model_comparison",

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 
 from shards import UltrasoundSample
 
+from .image_prompt import ImagePrompt
 from .predictor import Predictor, threshold_logits
 from .protocols import (
     CLICKS_PROTOCOL,
@@ -28,7 +29,6 @@ from .protocols import (
 )
 from .questions import EvaluationPlan, question_of_category, questions_about
 from .scoring import Question
-from .segmentation.image_prompt import ImagePrompt
 
 NOT_FOUND = -1
 """In a label map: no category."""

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from model import ABSENT, ImageFeatures, Prompts, Segmenter
 
+from .image_prompt import ImagePrompt
 from .predictor import CategoryAnswers
-from .segmentation.image_prompt import ImagePrompt
 
 BOX_CORNER_LABELS = (2, 3)
 

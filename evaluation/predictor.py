@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from .segmentation.image_prompt import ImagePrompt
+from .image_prompt import ImagePrompt
 
 
 @dataclass(frozen=True, kw_only=True)

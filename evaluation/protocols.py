@@ -17,7 +17,7 @@ from typing import cast
 import numpy as np
 from jaxtyping import Bool, Float
 
-from .segmentation.image_prompt import BACKGROUND_CLICK, FOREGROUND_CLICK, ImagePrompt
+from .image_prompt import BACKGROUND_CLICK, FOREGROUND_CLICK, ImagePrompt
 
 AUTOMATIC_PROTOCOL = "automatic"
 """Protocol of models that take no prompt: the ground truth tells nothing."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
+from evaluation import OtherRankError
 from model import Segmenter
 from shards.sample_stream import StreamLoader
 
@@ -29,12 +30,12 @@ from .read_watch import ReadWatch
 from .requests import Requests, agree
 from .run_folder.folder import RunFolder
 from .run_folder.rank_progress import RankProgress
-from .run_folder.records import RunRecords
 from .run_folder.state import BestScore, RunState
 from .segmenter_setup import PreparedSegmenter
-from .stepper import StepOutcome, Stepper
+from .stepper import NonFiniteLossError, StepOutcome, Stepper
 from .stop_signal import StopSignal, describe_signal, exit_code_of
 from .throughput import GIBIBYTE, Throughput, memory_in_use
+from .tracking.run_records import RunRecords
 from .training_data import TrainingData
 from .utilisation import Utilisation, known_peak
 from .validation import validate
@@ -172,6 +173,8 @@ class Session:
             raise
         except BaseException as error:
             self._records.end(self.state, as_state="failed", message=str(error))
+            if isinstance(error, NonFiniteLossError) and not self._group.is_main:
+                raise OtherRankError("The main one has the same to say.") from error
             raise
         finally:
             self._bar.close()

@@ -22,12 +22,12 @@ from .process_group import ProcessGroup
 from .resume import checkpoint_to_resume, resume_state
 from .run_folder.folder import RunFolder
 from .run_folder.rank_progress import RankProgress
-from .run_folder.records import RunRecords
 from .run_folder.state import RunIdentity, RunState
 from .segmenter_setup import PreparedSegmenter, initialize_segmenter, prepare_segmenter
 from .session import Session, SessionParts
 from .stepper import Stepper
 from .stop_signal import StopSignal
+from .tracking.run_records import RunRecords
 from .train_step import TrainingStep
 from .training_data import TrainingData, open_training_data
 from .validation import check_validation

@@ -8,9 +8,9 @@ import numpy as np
 
 from evaluation.confidence_intervals import bootstrap_difference
 from evaluation.evaluate import EvaluationOptions, evaluate_corpus
+from evaluation.image_prompt import ImagePrompt
 from evaluation.predictor import CategoryAnswers, Predictor
 from evaluation.records import EvaluationRecord
-from evaluation.segmentation.image_prompt import ImagePrompt
 from shards import Corpus
 
 NUM_LOGIT_IMAGES = 16

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from evaluation.image_prompt import ImagePrompt
 from evaluation.predictor import CategoryAnswers
-from evaluation.segmentation.image_prompt import ImagePrompt
 
 from .predict import Prompt, Segmenter
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-from evaluation.segmentation.image_prompt import FOREGROUND_CLICK, ImagePrompt
+from evaluation.image_prompt import FOREGROUND_CLICK, ImagePrompt
 from evaluation.surface_distance import boundary_pixels
 
 if TYPE_CHECKING:

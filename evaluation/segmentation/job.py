@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.deployable.predict import Prompt, check_prompt, read_image
+from evaluation.image_prompt import ImagePrompt
 from evaluation.model_opening import opened_predictor
 from evaluation.predictor import Predictor, threshold_logits
 from shards import FrameFile, RunLength
 
 from .config import PredictConfig
 from .dicom_seg_file import write_dicom_seg
-from .image_prompt import ImagePrompt
 from .input_files import FileToSegment, find_files, open_frames
 from .mask_files import (
     MaskRow,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pipeline.config import TrackingConfig
 from pipeline.run_folder.folder import RunFolder, locked
-from pipeline.run_folder.records import END_IN_MLFLOW, checkpoint_tags, introduce_run, log_picture
 from pipeline.run_folder.status import read_status, write_status
 
+from .run_records import END_IN_MLFLOW, checkpoint_tags, introduce_run, log_picture
 from .sync_config import TrackingSyncConfig
 from .tracker import Tracker
 

@@ -194,8 +194,11 @@ def _only_error(output: str, *, fault: Fault) -> str:
 
     That a rank has lost another one comes on top, and no error where nothing was said before.
     """
-    errors = {line for line in output.splitlines() if line.startswith("error: ")}
-    errors = {line for line in errors if not line.startswith(LOST_RANK)}
+    errors = [
+        line
+        for line in output.splitlines()
+        if line.startswith("error: ") and not line.startswith(LOST_RANK)
+    ]
     assert len(errors) <= 1, output
     assert f'File "{REPOSITORY / "pipeline"}' not in output, output  # no traceback of ours
     said = next(iter(errors), "")

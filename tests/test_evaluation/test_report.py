@@ -17,6 +17,7 @@ from evaluation import (
     summarise,
     summarise_each,
 )
+from evaluation.image_prompt import ImagePrompt
 from evaluation.measured_rows import measured_rows
 from evaluation.protocols import what_is_told
 from evaluation.reports.case_gallery import choose_cases, predict_cases
@@ -39,7 +40,6 @@ from evaluation.reports.tables import (
     terminal_overview,
     terminal_table,
 )
-from evaluation.segmentation.image_prompt import ImagePrompt
 from tests.support.disk_corpus import (
     DISK,
     RING,

@@ -11,9 +11,9 @@ import pytest
 
 from pipeline.pretraining import pretrain
 from pipeline.run_folder.folder import locked
-from pipeline.run_folder.records import RunRecords
 from pipeline.run_folder.status import read_status, write_status
 from pipeline.stepper import Stepper
+from pipeline.tracking.run_records import RunRecords
 from pipeline.tracking.sync import sync_run
 from pipeline.tracking.sync_config import TrackingSyncConfig
 from tests.support.mlflow_server import MlflowServer, running_mlflow_server

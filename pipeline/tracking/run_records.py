@@ -11,13 +11,13 @@ from typing import Any
 from model import BEST, COMPLETE
 from pipeline.checkpoint import step_folders
 from pipeline.config import PretrainConfig
-from pipeline.tracking.system_metrics import SystemMetrics
-from pipeline.tracking.tracker import RunEnd, Tracker
+from pipeline.run_folder.folder import RunFolder
+from pipeline.run_folder.metric_log import MetricRow, RowKind
+from pipeline.run_folder.state import RunState
+from pipeline.run_folder.status import RunStatus, State, read_status, write_status
 
-from .folder import RunFolder
-from .metric_log import MetricRow, RowKind
-from .state import RunState
-from .status import RunStatus, State, read_status, write_status
+from .system_metrics import SystemMetrics
+from .tracker import RunEnd, Tracker
 
 PARENT_TAG = "mlflow.parentRunId"
 """Tag under which MLflow shows a run as the child of another."""

@@ -184,7 +184,7 @@ def test_a_server_that_lets_its_callers_wait_takes_a_fiftieth_of_the_time_at_mos
         now[0] += 20.0
         raise TimeoutError
 
-    monkeypatch.setattr("pipeline.tracking.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("pipeline.tracking.tracker.time.monotonic", lambda: now[0])
     monkeypatch.setattr(tracker, "_connect", wait_for_the_time_out)
     tracker.start(name="run", run_id=None, parameters={})
     for step in range(1, 10_001):

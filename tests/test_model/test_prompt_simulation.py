@@ -37,7 +37,7 @@ def pixels_of(prompt: SimulatedPrompt, label: int) -> np.ndarray:
     return points.astype(int)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(mask=MASKS, seed=SEEDS, config=CONFIGS)
 def test_clicks_labelled_inside_are_inside_and_those_outside_are_outside(mask, seed, config):
     prompt = draw(mask, seed=seed, config=config)
@@ -49,7 +49,7 @@ def test_clicks_labelled_inside_are_inside_and_those_outside_are_outside(mask, s
         assert (mask[rows, columns] == expected).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(mask=MASKS, seed=SEEDS, config=CONFIGS)
 def test_every_object_gets_a_prompt_of_either_clicks_or_one_box(mask, seed, config):
     labels = draw(mask, seed=seed, config=config).point_labels.tolist()
@@ -63,7 +63,7 @@ def test_every_object_gets_a_prompt_of_either_clicks_or_one_box(mask, seed, conf
         assert used.count(0) <= config.max_negative_points
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(mask=MASKS.filter(np.any), seed=SEEDS, jitter=st.floats(0.0, 0.5))
 def test_a_jittered_box_stays_in_the_image_and_near_the_object(mask, seed, jitter):
     config = PromptSimulationConfig(box_probability=1.0, box_jitter_fraction=jitter)
@@ -185,7 +185,7 @@ def test_impossible_settings_are_refused_by_the_name_typed(name, value):
         PromptSimulationConfig(**{name: value})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data(), shape=SHAPES, fraction=st.floats(0.0, 1.0, exclude_max=True, width=32))
 def test_an_error_click_lands_on_the_chosen_error_with_the_right_label(data, shape, fraction):
     masks = st_numpy.arrays(dtype=np.bool_, shape=shape, elements=st.booleans())

@@ -67,6 +67,7 @@ def test_a_decoder_is_scored_by_the_dice_of_what_is_annotated(corpus: Path) -> N
     )
 
 
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_numbers(corpus: Path) -> None:
     given = config(corpus, "methods=[fine_tune]", "max_steps=2", "encoders={a: {preset: sam_tiny}}")
     first, second = run_transfer(given), run_transfer(given)

@@ -78,7 +78,8 @@ def test_every_engine_takes_the_steps_of_one_process(
         assert num_steps == (NUM_STEPS if file in TAKE_ALL_STEPS else FEW_STEPS)
         assert steps["losses"] == pytest.approx(alone["losses"][:num_steps], abs=1e-5)
         # Rounding grows from step to step, and a gradient shows it sooner than a loss.
-        assert steps["norms"][:6] == pytest.approx(alone["norms"][:6], rel=1e-3)
+        first = slice(0, min(num_steps, 6))
+        assert steps["norms"][first] == pytest.approx(alone["norms"][first], rel=1e-3)
 
 
 @pytest.mark.parametrize("file", ENGINES)

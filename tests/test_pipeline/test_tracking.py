@@ -90,7 +90,7 @@ def test_an_outage_at_the_start_loses_neither_the_run_nor_rows_files_and_tags(
     first.log_row(row(1))
     first.end("KILLED")
 
-    monkeypatch.setattr("pipeline.tracking.RETRY_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr("pipeline.tracking.tracker.RETRY_AFTER_SECONDS", 0.0)
     second = Tracker(TrackingConfig(), root=tmp_path, is_on=True)
     options, gone = tmp_path / "config.yaml", tmp_path / "gone.yaml"
     options.write_text("a: 1\n")
@@ -148,7 +148,7 @@ def test_rows_that_could_not_be_sent_come_with_the_next(
 ) -> None:
     tracker = Tracker(TrackingConfig(), root=tmp_path, is_on=True)
     tracker.start(name="run", run_id=None, parameters={})
-    monkeypatch.setattr("pipeline.tracking.RETRY_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr("pipeline.tracking.tracker.RETRY_AFTER_SECONDS", 0.0)
     client = tracker._client
     assert client is not None
     tracker.log_row(row(1))

@@ -73,7 +73,7 @@ def test_an_outage_in_the_middle_is_caught_up_and_the_page_shows_the_whole_run(
     server: MlflowServer, nano_corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for pause in ("RETRY_AFTER_SECONDS", "RETRY_AFTER_TIMES"):
-        monkeypatch.setattr(f"pipeline.tracking.{pause}", 0.0)
+        monkeypatch.setattr(f"pipeline.tracking.tracker.{pause}", 0.0)
     write = RunRecords.write
     last_row_while_away: list[int] = []
 

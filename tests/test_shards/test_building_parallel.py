@@ -267,9 +267,10 @@ def test_a_build_that_is_stopped_ends_its_workers_and_the_next_call_goes_on(tmp_
         start_new_session=True,
         env=os.environ | {"TMPDIR": str(temporary)},
     ) as process:
-        while process.poll() is None and len(list(staged.glob("receipts/*"))) < 3:
-            time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGSTOP)  # or it is done before its workers are counted
+        # A shell watches, because this process may pause for longer than the build takes.
+        some = f"until (( $(ls {staged}/receipts 2> /dev/null | wc -l) >= 3 )); do sleep 0.01; done"
+        freeze = f"{some}; kill -STOP -- -{process.pid}"
+        subprocess.run(["bash", "-c", freeze], check=True, timeout=120)
         workers = psutil.Process(process.pid).children(recursive=True)
         if stop == "kill":
             os.kill(process.pid, signal.SIGKILL)

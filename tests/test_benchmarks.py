@@ -119,7 +119,7 @@ def test_a_model_that_does_not_fit_into_memory_is_a_dash_in_the_table(capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", ["autosamus_tiny", "medsam_tiny"])
+@pytest.mark.parametrize("preset", ["autosamus_tiny", "medsam_tiny", "unet_tiny"])
 def test_a_training_step_costs_more_arithmetic_than_a_forward_pass(preset):
     forward_pass, step = (phase_cost(preset, phase, 1) for phase in ("forward", "step"))
     assert forward_pass is not None

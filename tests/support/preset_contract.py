@@ -17,18 +17,14 @@ CATEGORIES = ("first", "second")
 """Of automatic models; two, so that one is not taken for the other."""
 
 
-def built(name: str) -> Segmenter:
-    """Return a preset with the same random weights each time."""
+def built(name: str, *, is_shallow: bool = False) -> Segmenter:
+    """Return a preset with the same random weights each time.
+
+    A shallow one has two blocks instead of three: to trace one takes seconds.
+    """
     torch.manual_seed(0)
     options = {"categories": CATEGORIES} if hasattr(PRESETS[name], "categories") else {}
-    return build_segmenter(name, **options)
-
-
-def built_shallow(name: str) -> Segmenter:
-    """Return a preset with as few blocks as show all that it has: tracing takes long by block."""
-    torch.manual_seed(0)
-    options = {"categories": CATEGORIES} if hasattr(PRESETS[name], "categories") else {}
-    if getattr(PRESETS[name], "depth", 0) == 3:
+    if is_shallow and getattr(PRESETS[name], "depth", 0) == 3:
         options |= {"depth": 2, "global_blocks": (1,)}
     return build_segmenter(name, **options)
 

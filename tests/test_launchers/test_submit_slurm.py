@@ -44,6 +44,16 @@ def test_the_scripts_of_a_preset_are_clean_bash(
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".sbatch"] == []
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_can_be_cut_to_its_first_stage(
+    preset: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"preset={preset}", "stages=[pretrain]", "train=a/train", "--dry-run"]
+    monkeypatch.setattr(sys, "argv", ["submit_slurm.py", *words])
+    assert launchers.submit_slurm.main() == 0
+    assert capsys.readouterr().out.count("#!/usr/bin/env bash\n") == 1
+
+
 def test_a_script_asks_for_what_the_options_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,16 +14,16 @@ import torch
 from evaluation.deployable.onnx_export import export_graphs
 from model import Prompts
 from tests.support.nano_run import REPOSITORY, launcher_environment
-from tests.support.preset_contract import PROMPTED, TINY, built_shallow, images_for
+from tests.support.preset_contract import PROMPTED, TINY, built, images_for
 
 COMPILED = """
 import sys
 import torch
 from model.sam import SamSegmenter
-from tests.support.preset_contract import built_shallow, images_for, usual_prompts
+from tests.support.preset_contract import built, images_for, usual_prompts
 
 for name in sys.argv[1:]:
-    segmenter = built_shallow(name).eval()
+    segmenter = built(name, is_shallow=True).eval()
     images = images_for(segmenter, num_images=2)
     prompts = usual_prompts(name, segmenter)
     with torch.no_grad():
@@ -57,7 +57,7 @@ def test_a_compiled_model_gives_the_same_masks() -> None:
 def test_exported_graphs_give_the_same_masks(name: str, tmp_path: Path) -> None:
     import onnxruntime  # noqa: PLC0415
 
-    segmenter = built_shallow(name).eval()
+    segmenter = built(name, is_shallow=True).eval()
     with without_type_checks():
         graphs = export_graphs(segmenter, tmp_path)
     encoder, decoder = (

@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint requirements.lock
 # Test files run beside each other, one at a time on each core.
 PARALLEL := --numprocesses auto --dist loadfile
+# Hundreds of processes import the same modules: compiled once, whatever the environment prefers.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help quickstart test test-slow test-gpu checks clean distclean
 .DEFAULT_GOAL := help
@@ -27,7 +29,7 @@ checks:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/basedpyright
+	$(BIN)/basedpyright --threads
 	$(BIN)/python -m pytest $(PARALLEL)
 
 test-slow: $(VENV)/installed-dev

@@ -71,9 +71,10 @@ def finetuned(tmp_path):
 
 
 def assert_same_weights(first, second):
-    assert first.state_dict().keys() == second.state_dict().keys()
-    for name, value in first.state_dict().items():
-        assert value.equal(second.state_dict()[name]), name
+    one, other = first.state_dict(), second.state_dict()
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert value.equal(other[name]), name
 
 
 def test_a_checkpoint_gives_back_the_same_answers(run):

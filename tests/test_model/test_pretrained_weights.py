@@ -52,13 +52,14 @@ def test_a_sam_file_gives_every_one_of_its_tensors_and_samus_adds_the_rest(sam_f
         "DetailSkip",
     }
     assert report.refused == {}
+    found = segmenter.state_dict()
     for name in report.loaded:
         source = next(
             value
             for key, value in published.items()
             if translate_name(key, names=SAMUS_NAMES) == name
         )
-        assert segmenter.state_dict()[name].equal(source)
+        assert found[name].equal(source)
 
 
 def test_only_relative_positions_of_global_blocks_are_resized_and_as_published(
@@ -104,8 +105,9 @@ def test_the_published_samus_layout_loads_completely(shared_folder):
     assert report.layout == "samus"
     assert len(report.loaded) == len(weights) == 393
     assert (report.resized, report.new, report.refused) == ((), (), {})
+    found = segmenter.state_dict()
     assert all(
-        segmenter.state_dict()[translate_name(name, names=SAMUS_NAMES)].equal(value)
+        found[translate_name(name, names=SAMUS_NAMES)].equal(value)
         for name, value in weights.items()
     )
 
@@ -190,8 +192,9 @@ def test_wrappers_and_prefixes_are_taken_off(wrapper, prefix, tmp_path, sam_weig
     plain, wrapped = build_segmenter("samus_tiny"), build_segmenter("samus_tiny")
     load_weights(plain, tensors)
     report = load_weights(wrapped, path)
+    found, expected = wrapped.state_dict(), plain.state_dict()
     for name in (*report.loaded, *report.resized):
-        assert wrapped.state_dict()[name].equal(plain.state_dict()[name])
+        assert found[name].equal(expected[name])
 
 
 def test_a_file_in_the_old_format_of_torch_loads_too(tmp_path, sam_weights):

@@ -240,8 +240,9 @@ def test_ultrasams_file_gives_what_sams_names_give(tmp_path):
     report = load_weights(found, path)
     assert report.layout == "ultrasam"
     assert len(report.loaded) == len(sam)
+    wanted = expected.state_dict()
     for name, value in found.state_dict().items():
-        assert value.equal(expected.state_dict()[name]), name
+        assert value.equal(wanted[name]), name
 
 
 def test_a_decoder_without_the_doubled_residual_is_warned_of_ultrasams_weights(caplog):

@@ -209,6 +209,7 @@ class StreamLoader(Generic[BatchT]):
                 self._report += delivery.report
                 yield delivery.batch
         finally:
+            del deliveries  # ends the workers, though an error's traceback keeps this frame
             self._close()
 
     def take_report(self) -> ReadReport:

@@ -110,7 +110,8 @@ def measure_deployable(folder: Path, *, form: str, num_threads: int) -> Measurem
         RuntimeError: The folder does not run by itself; the message has its last words.
     """
     sizes = (IMAGE_SIDE_PIXELS, NUM_REPEATS, REPEATS_SECONDS, BATCH_SIZE, num_threads)
-    command = [sys.executable, "-P", "-c", _SCRIPT, str(folder.resolve()), form, *map(str, sizes)]
+    # Without bytecode, which would be one more file in the folder.
+    command = [sys.executable, "-B", "-P", "-c", _SCRIPT, str(folder.resolve()), form, *map(str, sizes)]
     answer = subprocess.run(
         command, capture_output=True, text=True, timeout=TIME_LIMIT_SECONDS, check=False
     )

@@ -221,6 +221,8 @@ def test_a_damaged_sample_is_told_in_its_turn(tmp_path, num_workers):
     assert key in message
     assert len(taken) == turn
     assert "Traceback" in caught.value.__notes__[0]
+    readers = {item.process_id for batch in taken for item in batch}
+    wait_until_gone(readers - {os.getpid()})  # though the error is still at hand
 
 
 JOB = """

@@ -11,6 +11,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def pytest_configure() -> None:
+    """Give each of the processes that test beside each other one core."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        import torch  # noqa: PLC0415 (not in the process that only hands out the tests)
+
+        torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def shared_folder() -> Path:
     """Return the folder of reference data beside the checkout, or skip the test that needs it."""

@@ -20,7 +20,15 @@ import torch
 
 from launchers.command_line import run_command
 from pipeline.augmentation.config import AugmentationConfig
-from shards import BuildConfig, Corpus, PhantomConfig, Storage, build_corpora, open_corpus
+from shards import (
+    BuildConfig,
+    Corpus,
+    PhantomConfig,
+    ReadingConfig,
+    Storage,
+    build_corpora,
+    open_corpus,
+)
 
 from .loader_candidates import (
     AS_PUBLISHED,
@@ -89,14 +97,27 @@ def measure(config: LoaderBenchmarkConfig) -> None:
         _print_rates("from a disk", corpus, _interleaved_rates(candidates, config=config))
         measure_memory(corpus, published=published)
         if config.bucket:
-            with _copy_in_bucket(corpus, folder=Path(folder)) as copy:
-                candidates = {
-                    OURS: masks_of_training(copy, augmentation=AS_PUBLISHED),
-                    OURS_ALL: masks_of_training(copy, augmentation=AugmentationConfig()),
-                    PLAIN: samples_of_webdataset(copy),
-                    DECODED: samples_of_stream(copy),
-                }
-                _print_rates("from SeaweedFS", copy, _interleaved_rates(candidates, config=config))
+            with _copy_in_bucket(corpus, folder=Path(folder)) as url:
+                _measure_bucket(url, cache=Path(folder) / "cache", config=config)
+
+
+def _measure_bucket(url: str, *, cache: Path, config: LoaderBenchmarkConfig) -> None:
+    """Measure the corpus in a bucket, read by ranges and through a cache of whole shards.
+
+    The cache is filled by the first images: its figures are those of every later epoch and run.
+    """
+    for where, reading in (
+        ("from SeaweedFS", ReadingConfig()),
+        ("from SeaweedFS through a cache", ReadingConfig(cache=str(cache))),
+    ):
+        corpus = open_corpus(url, reading=reading)
+        candidates = {
+            OURS: masks_of_training(corpus, augmentation=AS_PUBLISHED),
+            OURS_ALL: masks_of_training(corpus, augmentation=AugmentationConfig()),
+            PLAIN: samples_of_webdataset(corpus),
+            DECODED: samples_of_stream(corpus),
+        }
+        _print_rates(where, corpus, _interleaved_rates(candidates, config=config))
 
 
 def _interleaved_rates(
@@ -177,8 +198,8 @@ def _print_rates(where: str, corpus: Corpus, rates: dict[str, _Rate]) -> None:
 
 
 @contextlib.contextmanager
-def _copy_in_bucket(corpus: Corpus, *, folder: Path) -> Iterator[Corpus]:
-    """Start a server, copy the corpus to it, and open it there; the server ends with the `with`."""
+def _copy_in_bucket(corpus: Corpus, *, folder: Path) -> Iterator[str]:
+    """Start a server, copy the corpus to it, and yield where; the server ends with the `with`."""
     # The one that the tests start; it needs pytest and s3fs, which no other benchmark does.
     from tests.support.object_store import object_store  # noqa: PLC0415
 
@@ -189,7 +210,7 @@ def _copy_in_bucket(corpus: Corpus, *, folder: Path) -> Iterator[Corpus]:
         here, there = Storage(corpus.url), Storage(store.url("benchmark"))
         for name in here.sizes():
             there.write(name, content=here.read(name))
-        yield open_corpus(store.url("benchmark"))
+        yield store.url("benchmark")
 
 
 def _simulate(folder: Path, *, config: LoaderBenchmarkConfig) -> str:

@@ -27,6 +27,7 @@ def test_the_loader_benchmark_prints_its_tables():
     for words in ("as published", "webdataset, decoded", "masks/s", "MB/s", "batches, own"):
         assert words in printed
     assert "from SeaweedFS, by the clock" in printed
+    assert "from SeaweedFS through a cache, by the clock" in printed
 
 
 @pytest.mark.slow

@@ -173,6 +173,7 @@ def test_a_root_that_is_no_folder_is_one_line(
     assert "run.root=FOLDER" in said
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_finds_no_room_leaves_the_last_good_one(
     corpora: Path,
     tmp_path: Path,

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 
 from model import (
     PRESETS,
+    Prompts,
     SamArchitecture,
     Segmenter,
     build_segmenter,
@@ -254,52 +256,36 @@ def test_a_decoder_without_the_doubled_residual_is_warned_of_ultrasams_weights(c
     assert "was made for doubled_residual=True" in caplog.text
 
 
-@pytest.mark.slow  # transformers alone takes seconds to import
 def test_hugging_faces_layout_gives_what_sams_names_give():
-    from transformers import SamConfig, SamModel  # noqa: PLC0415 (heavy)
-
-    config = SamConfig(
-        vision_config={
-            "hidden_size": 48,
-            "num_hidden_layers": 3,
-            "num_attention_heads": 3,
-            "image_size": 64,
-            "patch_size": 8,
-            "window_size": 7,
-            "global_attn_indexes": [1, 2],
-            "mlp_dim": 96,
-            "output_channels": 32,
-            "num_pos_feats": 16,
-        },
-        prompt_encoder_config={
-            "hidden_size": 32,
-            "image_size": 64,
-            "patch_size": 8,
-            "mask_input_channels": 8,
-        },
-        mask_decoder_config={
-            "hidden_size": 32,
-            "mlp_dim": 64,
-            "num_attention_heads": 4,
-            "iou_head_hidden_dim": 32,
-        },
-    )
-    theirs = SamModel(config).eval()
-    for weight in theirs.parameters():
-        torch.nn.init.normal_(weight, std=0.1)
+    """Names, shapes and answers are those of its SamModel, recorded; the weights are by name."""
+    recorded = json.loads(Path(__file__).with_name("hugging_face_sam.json").read_text())
+    weights = {name: normal_by_name(name, shape) for name, shape in recorded["tensors"].items()}
+    shared = "shared_image_embedding.positional_embedding"
+    weights["prompt_encoder.shared_embedding.positional_embedding"] = weights[shared]
     segmenter = build_segmenter("sam_tiny").eval()
-    report = load_weights(segmenter, theirs.state_dict())
+    report = load_weights(segmenter, weights)
     assert report.layout == "sam_hugging_face"
     assert sorted(report.loaded) == sorted(segmenter.state_dict())
     image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    mean = torch.tensor([123.675, 116.28, 103.53])[:, None, None] / 255
-    deviation = torch.tensor([58.395, 57.12, 57.375])[:, None, None] / 255
+    prompts = Prompts(
+        image_index=torch.tensor([0]),
+        points=torch.tensor([[[20.0, 30.0]]]),
+        point_labels=torch.tensor([[1]]),
+    )
     with torch.inference_mode():
-        expected = theirs.get_image_embeddings((image - mean) / deviation)
-        found = segmenter.encode(image).embedding
-    if not isinstance(expected, torch.Tensor):
-        expected = expected.last_hidden_state
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+        found = segmenter(image, prompts)
+        embedding = segmenter.encode(image).embedding
+    assert embedding[0, :, ::4, ::4].flatten().tolist() == pytest.approx(
+        recorded["embedding"], abs=1e-4
+    )
+    mask = found.low_resolution_logits.squeeze()[::6, ::6]
+    assert mask.flatten().tolist() == pytest.approx(recorded["mask"], abs=1e-3)
+    assert found.predicted_iou.flatten().tolist() == pytest.approx(recorded["iou"], abs=1e-4)
+
+
+def normal_by_name(name: str, shape: list[int]) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+    return 0.3 * torch.randn(shape, generator=generator)
 
 
 def test_two_tensors_that_mean_the_same_are_refused():

@@ -44,6 +44,7 @@ def test_a_run_saves_by_the_clock_as_well(
     assert steps_saved(root / "nano") == expected
 
 
+@pytest.mark.slow
 def test_validation_data_may_come_and_go_between_two_parts_of_a_run(
     nano_corpora: Path, root: Path
 ) -> None:

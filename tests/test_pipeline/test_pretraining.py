@@ -133,6 +133,7 @@ def test_a_model_with_batch_norms_goes_on_bit_for_bit(nano_corpora: Path, root: 
     assert b"running_mean" in found["weights.safetensors"]
 
 
+@pytest.mark.slow
 def test_accumulation_changes_on_resume_within_rounding(nano_corpora: Path, root: Path) -> None:
     pretrain(nano_config(nano_corpora, root=root, words=("run.name=whole",)))
     pretrain(nano_config(nano_corpora, root=root, words=("run.name=cut", "run.max_steps=2")))
@@ -216,6 +217,7 @@ def test_weights_initialize_another_run_with_a_fresh_optimizer(
     assert losses_of(root / "nano")[1] != losses_of(root / "plain")[1]
 
 
+@pytest.mark.slow
 def test_a_best_checkpoint_whose_mark_a_kill_prevented_is_marked_by_the_next_save(
     nano_corpora: Path, root: Path
 ) -> None:
@@ -230,6 +232,7 @@ def test_a_best_checkpoint_whose_mark_a_kill_prevented_is_marked_by_the_next_sav
     assert (checkpoints / best / "COMPLETE").is_file()
 
 
+@pytest.mark.slow
 def test_another_score_does_not_compete_with_the_best_of_the_one_before(
     nano_corpora: Path, root: Path
 ) -> None:

@@ -48,7 +48,8 @@ def test_a_signal_within_a_step_ends_the_run_after_that_very_step(
     assert validations(root / "nano") == []
 
 
-@pytest.mark.parametrize(("call", "step"), [(2, 2), pytest.param(5, 4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("call", "step"), [(2, 2), (5, 4)])
 def test_a_validation_that_a_signal_breaks_off_is_made_up_for_when_the_run_goes_on(
     nano_corpora: Path,
     root: Path,

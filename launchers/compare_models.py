@@ -11,8 +11,10 @@ def compare(config: ComparisonConfig) -> int:
     """Train several models alike, measure them, and compare; the same command goes on."""
     from launchers.comparison_view import show_comparison
     from pipeline.comparison import run_comparison
+    from pipeline.process_group import leave_process_group
 
     outcome = run_comparison(config, presets=PRESETS)
+    leave_process_group()
     if outcome.comparison is not None:
         show_comparison(outcome.comparison, folder=config.folder)
     return outcome.exit_code

@@ -24,9 +24,14 @@ def evaluate(config: EvaluateConfig) -> None:
     """Measure a checkpoint on held-out corpora, with intervals, and write a report."""
     from evaluation import run_evaluation
 
-    result = run_evaluation(config, ranks=_ranks(config))
+    ranks = _ranks(config)
+    result = run_evaluation(config, ranks=ranks)
     if result is not None:
         _show(result)
+    if ranks.num_ranks > 1:
+        from pipeline.process_group import leave_process_group
+
+        leave_process_group()
 
 
 def _ranks(config: EvaluateConfig) -> "Ranks":

@@ -13,8 +13,11 @@ PRESETS = Path(__file__).resolve().parent / "presets"
 def run(config: "PretrainConfig") -> int:
     """Pretrain a segmenter, or resume the run of that name where it stopped."""
     from pipeline.pretraining import pretrain
+    from pipeline.process_group import leave_process_group
 
-    return pretrain(config).exit_code
+    exit_code = pretrain(config).exit_code
+    leave_process_group()
+    return exit_code
 
 
 def main() -> int:

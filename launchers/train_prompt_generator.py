@@ -9,9 +9,12 @@ from pipeline.prompt_generator_config import PromptGeneratorConfig
 
 def run(config: PromptGeneratorConfig) -> int:
     """Train the prompt generator of an AutoSAMUS, or resume the run of that name."""
+    from pipeline.process_group import leave_process_group
     from pipeline.prompt_generator import train_prompt_generator
 
-    return train_prompt_generator(config).exit_code
+    exit_code = train_prompt_generator(config).exit_code
+    leave_process_group()
+    return exit_code
 
 
 def main() -> int:

@@ -130,6 +130,17 @@ class ProcessGroup:
         self._accelerator.end_training()
 
 
+def leave_process_group() -> None:
+    """Leave the group if this process is in one, before Python ends.
+
+    Threads of gloo that outlive Python now and then abort the process, which then seems to have
+    failed (pytorch issue 190489). Not for a process that failed: what it began with others may
+    never end.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def start_process_group(config: RunConfig, *, precision: str) -> ProcessGroup:
     """Join the ranks that a launcher started (collective), on GPUs where there are any.
 

@@ -260,15 +260,16 @@ def test_a_build_that_is_stopped_ends_its_workers_and_the_next_call_goes_on(tmp_
     staged, temporary = tmp_path / "out.partial", tmp_path / "temporary"
     temporary.mkdir()
     with subprocess.Popen(
-        ["nice", *command],
+        command,
         cwd=REPOSITORY,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
         env=os.environ | {"TMPDIR": str(temporary)},
+        # A shell has what it starts in the background ignore it, tests included.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
-        # A shell watches, because this process may pause for longer than the build takes; and the
-        # build stands back for it, else it may end before the shell gets its turn.
+        # A shell watches, because this process may pause for longer than the build takes.
         some = f"until (( $(ls {staged}/receipts 2> /dev/null | wc -l) >= 3 )); do sleep 0.01; done"
         freeze = f"{some}; kill -STOP -- -{process.pid}"
         subprocess.run(["bash", "-c", freeze], check=True, timeout=120)

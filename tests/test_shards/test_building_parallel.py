@@ -260,14 +260,13 @@ def test_a_build_that_is_stopped_ends_its_workers_and_the_next_call_goes_on(tmp_
     staged, temporary = tmp_path / "out.partial", tmp_path / "temporary"
     temporary.mkdir()
     with subprocess.Popen(
-        command,
+        # What a shell starts in the background ignores interrupts, these tests included.
+        ["env", "--default-signal=INT", *command],
         cwd=REPOSITORY,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
         env=os.environ | {"TMPDIR": str(temporary)},
-        # A shell has what it starts in the background ignore it, tests included.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         # A shell watches, because this process may pause for longer than the build takes.
         some = f"until (( $(ls {staged}/receipts 2> /dev/null | wc -l) >= 3 )); do sleep 0.01; done"

@@ -103,7 +103,7 @@ def measure_rank(preset: str, *, folder: Path) -> None:
     from pipeline.doctor_config import DoctorConfig  # noqa: PLC0415
     from pipeline.memory_estimate import build_dry_step, random_batch  # noqa: PLC0415
     from pipeline.optimizer import build_optimizer  # noqa: PLC0415
-    from pipeline.process_group import start_process_group  # noqa: PLC0415
+    from pipeline.process_group import leave_process_group, start_process_group  # noqa: PLC0415
 
     if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
         importlib.import_module("pipeline.engines.deepspeed_engine")  # its size is no engine's
@@ -119,7 +119,7 @@ def measure_rank(preset: str, *, folder: Path) -> None:
         engine.step(learning_rate=1e-4)
     peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     (folder / f"{group.rank}.json").write_text(json.dumps(peak - empty))
-    group.end()
+    leave_process_group()
 
 
 def _counts(preset: str, *, has_base: bool) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pipeline import PretrainConfig, load_config
 from pipeline.pretraining import pretrain
-from pipeline.process_group import ProcessGroup
+from pipeline.process_group import ProcessGroup, leave_process_group
 from pipeline.session import Session
 
 NANOSECONDS = 1e9
@@ -95,6 +95,7 @@ def main(words: list[str]) -> None:
     DistributedDataParallel.__init__ = clock.watching(DistributedDataParallel.__init__)
     config = load_config(PretrainConfig, words[1:])
     pretrain(config)
+    leave_process_group()
     if os.environ.get("RANK", "0") == "0":
         seconds = clock.seconds_of_second_half / config.checkpoint.every_steps
         Path(words[0]).write_text(json.dumps({"communication_seconds_per_step": seconds}))

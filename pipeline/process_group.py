@@ -125,10 +125,6 @@ class ProcessGroup:
             raise OtherRankError("Rank 0 stopped the run; its message says why.")
         return answer[1]
 
-    def end(self) -> None:
-        """Leave the group; the process may start another one afterwards."""
-        self._accelerator.end_training()
-
 
 def leave_process_group() -> None:
     """Leave the group if this process is in one, before Python ends.

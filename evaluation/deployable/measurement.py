@@ -111,16 +111,7 @@ def measure_deployable(folder: Path, *, form: str, num_threads: int) -> Measurem
     """
     sizes = (IMAGE_SIDE_PIXELS, NUM_REPEATS, REPEATS_SECONDS, BATCH_SIZE, num_threads)
     # Without bytecode, which would be one more file in the folder.
-    command = [
-        sys.executable,
-        "-B",
-        "-P",
-        "-c",
-        _SCRIPT,
-        str(folder.resolve()),
-        form,
-        *map(str, sizes),
-    ]
+    command = [sys.executable, "-BP", "-c", _SCRIPT, str(folder.resolve()), form, *map(str, sizes)]
     answer = subprocess.run(
         command, capture_output=True, text=True, timeout=TIME_LIMIT_SECONDS, check=False
     )

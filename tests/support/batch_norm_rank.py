@@ -13,7 +13,7 @@ from model.residual_branch import ResidualBranch
 from model.sam_unet_config import SamUnetArchitecture
 from pipeline.batch_normalization import share_running_statistics, synchronise_batch_norms
 from pipeline.config import RunConfig
-from pipeline.process_group import start_process_group
+from pipeline.process_group import leave_process_group, start_process_group
 
 
 def mean_of(branch: ResidualBranch) -> list[float]:
@@ -46,4 +46,4 @@ if __name__ == "__main__":
     share_running_statistics(shared, num_ranks=2)
     report["scored"] = mean_of(shared)
     (Path(sys.argv[1]) / f"rank-{ranks.rank}.json").write_text(json.dumps(report))
-    ranks.end()
+    leave_process_group()

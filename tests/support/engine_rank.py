@@ -25,7 +25,12 @@ from pipeline.batches import TrainingBatch
 from pipeline.engines.engine import Engine
 from pipeline.optimizer import build_optimizer, trainable_parameters
 from pipeline.pretraining import pretrain
-from pipeline.process_group import ProcessGroup, set_up_process, start_process_group
+from pipeline.process_group import (
+    ProcessGroup,
+    leave_process_group,
+    set_up_process,
+    start_process_group,
+)
 from pipeline.stepper import NonFiniteLossError, Stepper
 from pipeline.train_step import TrainingStep
 from tests.support.nano_run import losses_of, nano_config
@@ -211,4 +216,4 @@ if __name__ == "__main__":
     set_up_process(run, group=ranks)
     found = report_on(ranks, folder=home, corpora=data, num_steps=int(sys.argv[3]), foreign=other)
     (home / f"rank-{ranks.rank}.json").write_text(json.dumps(found))
-    ranks.end()
+    leave_process_group()

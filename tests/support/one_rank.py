@@ -19,7 +19,12 @@ from torch import nn
 from pipeline import PretrainConfig, load_config
 from pipeline.batches import TrainingBatch
 from pipeline.optimizer import build_optimizer
-from pipeline.process_group import ProcessGroup, set_up_process, start_process_group
+from pipeline.process_group import (
+    ProcessGroup,
+    leave_process_group,
+    set_up_process,
+    start_process_group,
+)
 from pipeline.requests import Requests, agree
 from pipeline.stepper import NonFiniteLossError, Stepper
 from pipeline.train_step import TrainingStep
@@ -110,4 +115,4 @@ def take_steps(group: ProcessGroup, folder: Path) -> None:
 if __name__ == "__main__":
     ranks = start_process_group(load_config(PretrainConfig, list(OPTIONS)).run, precision="float32")
     take_steps(ranks, Path(sys.argv[1]))
-    ranks.end()
+    leave_process_group()

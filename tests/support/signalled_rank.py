@@ -14,6 +14,7 @@ from typing import Any
 
 from evaluation import SegmenterPredictor
 from pipeline.pretraining import pretrain
+from pipeline.process_group import leave_process_group
 from tests.support.nano_run import nano_config
 
 
@@ -43,3 +44,4 @@ if __name__ == "__main__":
     result = pretrain(nano_config(corpora, root=folder, words=words))
     report = {"step": result.step, "exit_code": result.exit_code, "message": result.message}
     (folder / f"rank-{rank}-of-{num_ranks}.json").write_text(json.dumps(report))
+    leave_process_group()

@@ -20,13 +20,21 @@ from .masks import (
     union_masks,
 )
 from .matlab import matlab_array, matlab_shape
-from .pairs import FilePair, Unpaired, key_without, pair_files, with_one_mask
+from .pairs import (
+    FilePair,
+    Unpaired,
+    files_by_name,
+    key_without,
+    one_by_name,
+    pair_files,
+    with_one_mask,
+)
 from .path_pattern import PathPattern, local_path
 from .picture_size import picture_size
 from .polygons import fill_polygon, labelme_polygons, plain_polygon, read_json
 from .raw_files import PICTURE_SUFFIXES, RawFile, RawTree, open_tree
 from .run_lengths import coco_mask_of
-from .tables import read_csv, read_lines, read_sheet, read_text
+from .tables import is_utf_8, read_csv, read_lines, read_sheet, read_text
 from .video import VIDEO_SUFFIXES, VideoFrames, open_video
 from .volumes import VOLUME_SUFFIXES, Volume, annotated_frames, num_frames_of, read_volume
 
@@ -49,6 +57,7 @@ __all__ = [
     "annotated_frames",
     "coco_mask_of",
     "colour_masks",
+    "files_by_name",
     "fill_outline",
     "fill_polygon",
     "grey_values",
@@ -56,6 +65,7 @@ __all__ = [
     "hdf5_frame",
     "index_masks",
     "is_dicom",
+    "is_utf_8",
     "key_without",
     "labelme_polygons",
     "load_array_pickle",
@@ -64,6 +74,7 @@ __all__ = [
     "matlab_shape",
     "num_entries_of",
     "num_frames_of",
+    "one_by_name",
     "open_tree",
     "open_video",
     "pair_files",

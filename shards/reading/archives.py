@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".change2zip")
+COPIED_SUFFIXES = (".hdf5", ".h5")
+"""Opened anew for every frame, so they are copied out of a zip once, not read in place."""
+
 MAX_DEPTH = 3
 """Archives inside archives; more is no dataset that is known."""
 
@@ -25,6 +28,8 @@ MAX_EXPANSION = 200
 
 ALWAYS_ALLOWED_BYTES = 2**30
 _SEVEN_ZIP_SIGNATURE = b"7z\xbc\xaf\x27\x1c"
+_DAMAGES = (EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What a damaged or an encrypted member of a zip raises."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,28 +74,26 @@ def list_archive(path: Path, *, stamp: str, depth: int = 1) -> tuple[ArchiveEntr
 
 
 def _all_entries(path: Path, *, stamp: str, depth: int) -> Iterator[ArchiveEntry]:
-    for entry in _own_entries(path):
+    for entry in map(_on_disk, _own_entries(path)):
         if not is_archive(Path(entry.path)):
             yield entry
             continue
-        inner = entry.location if entry.member is None else _copy_out(path, member=entry.member)
-        for below in list_archive(inner, stamp=stamp, depth=depth + 1):
+        for below in list_archive(entry.location, stamp=stamp, depth=depth + 1):
             place = f"{entry.path}/{below.path}"
             yield ArchiveEntry(path=place, location=below.location, member=below.member)
 
 
-def read_zip_member(path: Path, *, member: str) -> bytes:
-    """Return a member of a zip.
+def read_zip_member(path: Path, *, member: str, num_bytes: int = -1) -> bytes:
+    """Return a member of a zip, or so many bytes of its beginning; -1 is all of it.
 
     Raises:
         ValueError: The zip or the member is damaged or encrypted.
     """
     try:
-        return _open_zip(path).read(member)
-    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(
-            f"{path}/{member}: cannot be read ({error}). Fetch the archive again from its source."
-        ) from error
+        with _open_zip(path).open(member) as stream:
+            return stream.read(num_bytes)
+    except (OSError, KeyError, *_DAMAGES) as error:
+        raise _damaged(path, member=member, error=error) from error
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
@@ -174,13 +177,19 @@ def _unpack_seven_zip(path: Path) -> Path:
     return folder
 
 
-def _copy_out(path: Path, *, member: str) -> Path:
-    """Copy an archive that lies in a zip to where it can be opened."""
-    copy = _private_folder() / PurePosixPath(member).name
-    archive = _open_zip(path)
-    with archive.open(member) as source, copy.open("wb") as target:
-        shutil.copyfileobj(source, target, length=2**20)
-    return copy
+def _on_disk(entry: ArchiveEntry) -> ArchiveEntry:
+    """Copy what lies in a zip and has to be a file of its own: archives, and `COPIED_SUFFIXES`."""
+    is_own_file = entry.path.lower().endswith(ARCHIVE_SUFFIXES + COPIED_SUFFIXES)
+    if entry.member is None or not is_own_file:
+        return entry
+    copy = _private_folder() / PurePosixPath(entry.path).name
+    archive = _open_zip(entry.location)
+    try:
+        with archive.open(entry.member) as source, copy.open("wb") as target:
+            shutil.copyfileobj(source, target, length=2**20)
+    except _DAMAGES as error:
+        raise _damaged(entry.location, member=entry.member, error=error) from error
+    return ArchiveEntry(path=entry.path, location=copy, member=None)
 
 
 def _private_folder() -> Path:
@@ -215,6 +224,12 @@ def _check_growth(num_bytes: int, *, archive: Path, member: str) -> None:
             member=member,
             what=f"brings the unpacked size to {num_bytes} bytes, more than {bound}",
         )
+
+
+def _damaged(archive: Path, *, member: str, error: Exception) -> ValueError:
+    return ValueError(
+        f"{archive}/{member}: cannot be read ({error}). Fetch the archive again from its source."
+    )
 
 
 def _distrust(archive: Path, *, member: str, what: str) -> ValueError:

@@ -1,9 +1,9 @@
 """Images and their masks, found by name: each image once, nothing overwritten, nothing lost."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from shards.build_report import BuildReport, InputError
 
@@ -11,6 +11,9 @@ from .raw_files import RawFile
 
 Unpaired = Literal["refuse", "drop", "keep"]
 """A problem for each; a counted note for each; or (images alone) an image without an object."""
+
+Name = TypeVar("Name", bound=Hashable)
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,39 @@ def with_one_mask(pairs: Iterable[FilePair], *, report: BuildReport) -> list[Fil
         else:
             kept.append(pair)
     return kept
+
+
+def one_by_name(
+    entries: Iterable[tuple[Name, Value, str]],
+    *,
+    what: Literal["files", "rows"],
+    report: BuildReport,
+) -> dict[Name, Value]:
+    """Return what has a name; two that have one are an obstacle, as either could be meant.
+
+    Rows that say the same may repeat. Of two that differ the first stays.
+
+    Args:
+        entries: Name, the file or what the row says, and where that stands, for messages.
+        what: What the entries are, for messages.
+        report: Gets the places of two that have one name.
+    """
+    first: dict[Name, tuple[Value, str]] = {}
+    for name, value, where in entries:
+        known, known_where = first.setdefault(name, (value, where))
+        if known != value:
+            shown = "/".join(map(str, name)) if isinstance(name, tuple) else str(name)
+            message = f"{known_where} and {where}: both are of {shown!r}. Remove one."
+            report.add(InputError(f"two {what} with one name", message), is_obstacle=True)
+    return {name: value for name, (value, _) in first.items()}
+
+
+def files_by_name(
+    files: Iterable[RawFile], *, name_of: Callable[[RawFile], Name], report: BuildReport
+) -> dict[Name, RawFile]:
+    """Return the file of each name; as `one_by_name`."""
+    entries = ((name_of(file), file, str(file)) for file in files)
+    return one_by_name(entries, what="files", report=report)
 
 
 def key_without(file: RawFile, *folders: str) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from .raw_files import RawFile
+from .tables import read_text
 
 Points = Sequence[tuple[float, float]]
 """Column and row (x, y) of each corner, in pixels; the centre of the first pixel is (0, 0)."""
@@ -19,11 +20,7 @@ def read_json(file: RawFile) -> Any:  # noqa: ANN401 -- whatever the file holds
     Raises:
         ValueError: It is no JSON.
     """
-    content = file.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
+    text = read_text(file)
     try:
         return json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:

@@ -1,7 +1,8 @@
 """A raw dataset as a list of files, whether they lie in folders or in archives.
 
 An archive counts as a folder of its own name: `AUL.zip/Benign.zip/Benign/image/194.jpg`. A zip is
-read in place; archives inside archives, tar and 7z are unpacked into a private temporary folder.
+read in place; archives inside archives, tar, 7z, and HDF5 in a zip are unpacked into a private
+temporary folder.
 """
 
 import contextlib
@@ -65,16 +66,20 @@ class RawFile:
         """Return the name without its extension."""
         return self.name[: len(self.name) - len(self.suffix)]
 
-    def read_bytes(self) -> bytes:
+    def read_bytes(self, num_bytes: int = -1) -> bytes:
         """Return the content.
+
+        Args:
+            num_bytes: So many from its beginning; -1 is all of it.
 
         Raises:
             ValueError: The file cannot be read.
         """
         if self.member is not None:
-            return read_zip_member(self.location, member=self.member)
+            return read_zip_member(self.location, member=self.member, num_bytes=num_bytes)
         try:
-            return self.location.read_bytes()
+            with self.location.open("rb") as stream:
+                return stream.read(num_bytes)
         except OSError as error:
             raise ValueError(
                 f"{self}: cannot be read ({error.strerror}). Restore the file."

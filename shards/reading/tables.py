@@ -26,6 +26,15 @@ def read_text(file: RawFile) -> str:
         return content.decode("latin-1")
 
 
+def is_utf_8(file: RawFile) -> bool:
+    """Say whether a text is in UTF-8, so that `read_text` had not to guess."""
+    try:
+        file.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def read_lines(file: RawFile) -> list[str]:
     """Return the lines that are not blank, without blanks around them."""
     return [line for line in map(str.strip, read_text(file).splitlines()) if line]

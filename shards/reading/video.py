@@ -26,8 +26,13 @@ class VideoFrames:
         """Return a frame: uint8, (row column) where it is grey, else (row column 3).
 
         Raises:
-            ValueError: The video cannot be decoded, or ends before this frame.
+            ValueError: The video cannot be decoded, ends before this frame, or `index` is below 0.
         """
+        if index < 0:
+            raise ValueError(
+                f"{self._file}: frame {index} is annotated, but frames are counted from 0. Mend "
+                "the row."
+            )
         if self._last is None or index < self._num_decoded - 1:
             self._frames, self._num_decoded = decode_video(self._file), 0
         while self._num_decoded <= index:

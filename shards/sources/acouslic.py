@@ -1,9 +1,9 @@
 """ACOUSLIC-AI: sweeps over a pregnant abdomen, in which few frames are annotated."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from shards.build_report import BuildReport
-from shards.reading import RawTree, pair_files, read_csv, with_one_mask
+from shards.reading import RawTree, one_by_name, pair_files, read_csv, with_one_mask
 
 from .published_source import FoundImage, PublishedSource
 from .source_card import SourceCard
@@ -23,7 +23,8 @@ CARD = SourceCard(
     spacing_rule="of the MetaImage header",
     official_split="the public part is a training set; the test is hidden",
     quirks=(
-        "Mask values 1 and 2 (optimal and suboptimal plane) are both the abdomen.",
+        "Mask values 1 and 2 (optimal and suboptimal plane) are both the abdomen; which of them a "
+        "mask had is not stored.",
         "Which frames are annotated is told by the masks alone, so these are read while planning.",
     ),
     exclusions=(
@@ -40,7 +41,7 @@ CARD = SourceCard(
 
 def find_acouslic(tree: RawTree, report: BuildReport) -> Iterable[FoundImage]:
     """Pair sweeps by name and yield their annotated frames."""
-    subjects = _subjects(tree)
+    subjects = one_by_name(_subjects(tree), what="rows", report=report)
     pairs = pair_files(
         tree.select({".mha"}, outside="masks"),
         masks=tree.select({".mha"}, within="masks"),
@@ -58,10 +59,12 @@ def find_acouslic(tree: RawTree, report: BuildReport) -> Iterable[FoundImage]:
         )
 
 
-def _subjects(tree: RawTree) -> dict[str, str]:
-    tables = [file for file in tree.select({".csv"}) if "circumference" in file.name]
-    rows = [row for file in tables for row in read_csv(file, columns=("uuid", "subject_id"))]
-    return {row["uuid"]: row["subject_id"] for row in rows}
+def _subjects(tree: RawTree) -> Iterator[tuple[str, str, str]]:
+    """Yield sweep, subject, and the place of every row."""
+    for file in tree.select({".csv"}):
+        if "circumference" in file.name:
+            for row in read_csv(file, columns=("uuid", "subject_id")):
+                yield row["uuid"], row["subject_id"], f"{file} (subject {row['subject_id']})"
 
 
 ACOUSLIC = PublishedSource(card=CARD, find=find_acouslic)

@@ -45,7 +45,12 @@ def find_asus(tree: RawTree, report: BuildReport) -> Iterable[FoundImage]:
     )
     for pair in with_one_mask(pairs, report=report):
         (mask,) = pair.masks
-        for frame in range(num_entries_of(pair.image)):
+        try:
+            num_frames = num_entries_of(pair.image)
+        except ValueError as error:
+            report.add(InputError("unreadable or unsupported file", str(error)))
+            continue
+        for frame in range(num_frames):
             yield FoundImage(
                 name=f"{pair.key}_{frame:04d}",
                 files=(pair.image, mask),

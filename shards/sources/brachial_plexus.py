@@ -2,11 +2,11 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 from shards.build_report import BuildReport, InputError
-from shards.reading import VIDEO_SUFFIXES, RawFile, RawTree
+from shards.reading import VIDEO_SUFFIXES, RawFile, RawTree, files_by_name, one_by_name
 
 from .annotated_image import MaskFile, read_masked_video_frame
 from .published_source import FoundImage, PublishedSource
@@ -44,15 +44,15 @@ _NAME = re.compile(r"(?P<video>.+)_(?P<frame>\d+)")
 
 def find_brachial_plexus(tree: RawTree, report: BuildReport) -> Iterable[FoundImage]:
     """Give every mask of the plexus its frame, by machine, video and number."""
-    videos = {_machine_and(file, name=file.stem): file for file in tree.select(VIDEO_SUFFIXES)}
+    videos = files_by_name(
+        tree.select(VIDEO_SUFFIXES),
+        name_of=lambda file: _machine_and(file, name=file.stem),
+        report=report,
+    )
     masks: dict[tuple[str, str, int], dict[str, RawFile]] = defaultdict(dict)
-    for file in tree.select({".jpg", ".jpeg"}):
-        matched, kind = _NAME.fullmatch(file.stem), _kind(file)
-        if matched is None or kind is None:
-            report.note("files whose name does not fit the documented layout")
-            continue
-        machine, video = _machine_and(file, name=matched["video"])
-        masks[machine, video, int(matched["frame"])][kind] = file
+    named = one_by_name(_named_masks(tree, report=report), what="files", report=report)
+    for (machine, name, frame, kind), file in named.items():
+        masks[machine, name, frame][kind] = file
     for (machine, name, frame), files in sorted(masks.items()):
         video = videos.get((machine, name))
         if video is None:
@@ -61,6 +61,19 @@ def find_brachial_plexus(tree: RawTree, report: BuildReport) -> Iterable[FoundIm
             report.note("frames with a mask of the needle alone, left out")
         else:
             yield _found(video, masks=files, machine=machine, frame=frame)
+
+
+def _named_masks(
+    tree: RawTree, *, report: BuildReport
+) -> Iterator[tuple[tuple[str, str, int, str], RawFile, str]]:
+    """Yield machine, video, frame and kind of every mask, with the file."""
+    for file in tree.select({".jpg", ".jpeg"}):
+        matched, kind = _NAME.fullmatch(file.stem), _kind(file)
+        if matched is None or kind is None:
+            report.note("files whose name does not fit the documented layout")
+            continue
+        machine, video = _machine_and(file, name=matched["video"])
+        yield (machine, video, int(matched["frame"]), kind), file, str(file)
 
 
 def _kind(file: RawFile) -> str | None:

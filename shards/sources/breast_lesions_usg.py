@@ -23,7 +23,7 @@ CARD = SourceCard(
     subject_rule="the case: one image per patient",
     quirks=(
         "caseNNN_tumor.png is the lesion; every other mask (_other1, ...) another finding, of "
-        "which the name says no more.",
+        "which the name says no more. Every pixel of a mask that is not 0 counts.",
         "Images without a mask are the normal cases: they are negatives.",
         "Benign and malignant are told in a spreadsheet beside the archive, which is not read.",
     ),
@@ -47,7 +47,9 @@ def find_breast_lesions_usg(tree: RawTree, report: BuildReport) -> Iterable[Foun
 
 def _found(pair: FilePair) -> FoundImage:
     masks = tuple(
-        MaskFile(category="tumor" if file.stem.endswith("_tumor") else "other", file=file)
+        MaskFile(
+            category="tumor" if file.stem.endswith("_tumor") else "other", file=file, at_least=1
+        )
         for file in pair.masks
     )
     return FoundImage(

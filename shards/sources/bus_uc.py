@@ -14,7 +14,10 @@ CARD = SourceCard(
     name="bus_uc",
     title="BUS_UC",
     licence="CC-BY-4.0",
-    terms="As the record states; the images come from ultrasoundcases.info, so it is doubtful.",
+    terms=(
+        "The licence was not read on the record itself; the images come from "
+        "ultrasoundcases.info, so it is doubtful."
+    ),
     citation="Iqbal, BUS_UC: breast ultrasound, Mendeley Data 3ksd7w7jkx, version 1",
     home_page="https://data.mendeley.com/datasets/3ksd7w7jkx/1",
     layout="BUS_UC.zip, or BUS_UC/ with Benign/ and Malignant/, each with images/ and masks/",

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from shards.build_report import BuildReport
-from shards.reading import RawFile, RawTree, pair_files, read_lines, with_one_mask
+from shards.reading import RawFile, RawTree, one_by_name, pair_files, read_lines, with_one_mask
 
 from .published_source import FoundImage, PublishedSource
 from .source_card import SourceCard
@@ -41,12 +41,12 @@ _LISTS = {
 
 def find_camus(tree: RawTree, report: BuildReport) -> Iterable[FoundImage]:
     """Pair each half sequence with its `_gt`."""
-    splits = {
-        patient: split
-        for file in tree.select({".txt"})
-        if (split := _LISTS.get(file.stem)) is not None
-        for patient in read_lines(file)
-    }
+    lists = [file for file in tree.select({".txt"}) if file.stem in _LISTS]
+    splits = one_by_name(
+        ((patient, _LISTS[file.stem], str(file)) for file in lists for patient in read_lines(file)),
+        what="rows",
+        report=report,
+    )
     series = [file for file in tree.select({".nii.gz", ".nii"}) if _NAME.fullmatch(file.stem)]
     pairs = pair_files(
         [file for file in series if not _is_mask(file)],

@@ -29,7 +29,7 @@ CARD = SourceCard(
         4: "right_ventricle",
         5: "epicardium",
     },
-    subject_rule="site and name without its last number: one name in two sites is two persons",
+    subject_rule="site and name without its last number",
     sequence_rule="the volume, frames along its first axis",
     spacing_rule="of the NIfTI header",
     quirks=(
@@ -44,7 +44,11 @@ CARD = SourceCard(
         "Images without a label (all of Site_R_73).",
         "Frames of which at most 2.5 % are marked: stray pixels.",
     ),
-    unverified=("the names of the sites", "that the last number of a name is the view"),
+    unverified=(
+        "the names of the sites",
+        "that the last number of a name is the view",
+        "that one name in two sites is two persons",
+    ),
 )
 
 

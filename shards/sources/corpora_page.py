@@ -15,10 +15,13 @@ This page is made from the cards in `shards/sources/`; change a card, not the pa
     python launchers/build_shards.py source=NAME root=FOLDER_OR_ARCHIVE output=OUT
 
 `root` is an archive as it was downloaded, a folder that holds it, or the folder it unpacks to. Zip
-archives are read in place; tar, 7z and archives in archives are unpacked into a private temporary
-folder (`TMPDIR`); rar archives are to be unpacked by hand. Refused are members that point outside,
-links, and archives that would grow beyond 1 GiB and 200 times their own size. NIfTI, MetaImage,
-HDF5, videos and 7z need `pip install -e '.[formats]'`.
+archives are read in place; tar, 7z, archives in archives and HDF5 in a zip are unpacked into a
+private temporary folder (`TMPDIR`); rar archives are to be unpacked by hand. Refused are members
+that point outside, links, and archives that would grow beyond 1 GiB and 200 times their own size.
+NIfTI, MetaImage, HDF5, videos and 7z need `pip install -e '.[formats]'`.
+
+An image whose mask is empty is a negative: it is built, without an object, also where published
+converters leave such images out. Sources of which this would be wrong say so below.
 
 What does not fit the layout is told with its file, and nothing is built; `max_skipped_samples`
 bounds what may be left out. Nothing here downloads: the terms are yours to accept, and what this

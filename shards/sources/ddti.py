@@ -21,8 +21,12 @@ CARD = SourceCard(
     categories={"nodule": "thyroid_nodule"},
     subject_rule="none in the names, each image stands alone",
     quirks=("One mask may hold several nodules; they are one object.",),
-    exclusions=("stage2/ and the original case files: the same images again.",),
-    unverified=("the style of the numbers", "that the numbers are not patients"),
+    exclusions=("stage2/ and the original case files.",),
+    unverified=(
+        "the style of the numbers",
+        "that the numbers are not patients",
+        "that stage2/ and the original case files are the same images again",
+    ),
 )
 
 

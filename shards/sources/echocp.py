@@ -23,7 +23,8 @@ CARD = SourceCard(
     sequence_rule="the volume, frames along its first axis",
     spacing_rule="of the NIfTI header",
     quirks=(
-        "Each value of a mask is an object of its own, so that touching chambers do not fuse.",
+        "Each value of a mask is an object of its own, so that touching chambers do not fuse. All "
+        "have one category, and the value itself is not stored.",
         "Images and masks are turned by 180 degrees.",
         "Which frames are annotated is told by the masks alone, so these are read while planning.",
     ),

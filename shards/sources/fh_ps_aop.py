@@ -26,10 +26,11 @@ CARD = SourceCard(
         "Of the three equal channels of an image the first is read.",
         "Masks are kept whole; the published converter cuts them to a guessed field of view.",
     ),
-    exclusions=("PSFHS, the sister set, overlaps with this one; audit before you add it.",),
+    exclusions=("PSFHS, the sister set (Zenodo record 10969427): audit before you add it.",),
     unverified=(
         "which Zenodo record the archive is from (7851339, 10829116)",
         "whether neighbouring numbers are one video",
+        "that PSFHS overlaps with this set",
     ),
 )
 

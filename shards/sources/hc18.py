@@ -2,11 +2,11 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 from shards.build_report import BuildReport
-from shards.reading import FilePair, RawTree, pair_files, read_csv, with_one_mask
+from shards.reading import FilePair, RawTree, one_by_name, pair_files, read_csv, with_one_mask
 
 from .annotated_image import AnnotatedImage, MaskFile, read_masked_image
 from .published_source import FoundImage, PublishedSource
@@ -47,7 +47,7 @@ def find_hc18(tree: RawTree, report: BuildReport) -> Iterable[FoundImage]:
         mask_key=lambda file: file.stem.removesuffix(_SUFFIX),
         report=report,
     )
-    sizes = _pixel_sizes(tree)
+    sizes = one_by_name(_pixel_sizes(tree), what="rows", report=report)
     pairs = with_one_mask(pairs, report=report)
     missing = sum(pair.image.name not in sizes for pair in pairs)
     if missing:
@@ -55,9 +55,9 @@ def find_hc18(tree: RawTree, report: BuildReport) -> Iterable[FoundImage]:
     return [_found(pair, pixel_millimetres=sizes.get(pair.image.name)) for pair in pairs]
 
 
-def _pixel_sizes(tree: RawTree) -> dict[str, float]:
+def _pixel_sizes(tree: RawTree) -> Iterator[tuple[str, float, str]]:
+    """Yield image, pixel size in millimetres, and the place of every row."""
     columns = ("filename", "pixel size(mm)")
-    sizes = {}
     for file in tree.select({".csv"}):
         if file.stem != "training_set_pixel_size_and_HC":
             continue
@@ -66,8 +66,7 @@ def _pixel_sizes(tree: RawTree) -> dict[str, float]:
         ):
             if not _POSITIVE.fullmatch(size):
                 raise ValueError(f"{file}: {name} has the pixel size {size!r}. Mend the line.")
-            sizes[name] = float(size)
-    return sizes
+            yield name, float(size), f"{file} ({size})"
 
 
 def _found(pair: FilePair, *, pixel_millimetres: float | None) -> FoundImage:
@@ -79,6 +78,7 @@ def _found(pair: FilePair, *, pixel_millimetres: float | None) -> FoundImage:
             _read, partial(read_masked_image, pair.image, masks=masks), spacing=pixel_millimetres
         ),
         subject=pair.key.split("_")[0],
+        facts=(pixel_millimetres,),
     )
 
 

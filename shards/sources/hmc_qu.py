@@ -13,6 +13,7 @@ from shards.reading import (
     RawTree,
     matlab_array,
     matlab_shape,
+    one_by_name,
     open_video,
     pair_files,
     read_sheet,
@@ -56,9 +57,8 @@ _VARIABLE = "predicted"
 
 def find_hmc_qu(tree: RawTree, report: BuildReport) -> Iterable[FoundImage]:
     """Pair `A4C/ES0001_4CH_1.avi` with `Mask_ES0001_4CH_1.mat`; the sheet names its frames."""
-    ranges: dict[str, tuple[int, int]] = {}
-    for sheet in tree.select({".xlsx"}):
-        ranges |= _heartbeats(sheet)
+    rows = (row for sheet in tree.select({".xlsx"}) for row in _heartbeats(sheet))
+    ranges = one_by_name(rows, what="rows", report=report)
     pairs = pair_files(
         tree.select(VIDEO_SUFFIXES),
         masks=tree.select({".mat"}),
@@ -75,18 +75,17 @@ def find_hmc_qu(tree: RawTree, report: BuildReport) -> Iterable[FoundImage]:
             report.add(InputError(kind, str(error)))
 
 
-def _heartbeats(sheet: RawFile) -> dict[str, tuple[int, int]]:
-    """Return clip -> first and last frame with a mask, counted from 1, where a row has both."""
+def _heartbeats(sheet: RawFile) -> Iterator[tuple[str, tuple[int, int], str]]:
+    """Yield clip, first and last frame with a mask (from 1) and place of every row with both."""
     rows = read_sheet(sheet)
     heading = [name.casefold() for name in rows[0]] if rows else []
     first = _place("reference frame", heading=heading, default=len(heading) - 3)
     last = _place("end of cycle", heading=heading, default=len(heading) - 2)
     clip = _place("echo", heading=heading, default=0)
-    return {
-        row[clip]: (int(float(row[first])), int(float(row[last])))
-        for row in rows[1:]
-        if len(row) > max(first, last) and _is_number(row[first]) and _is_number(row[last])
-    }
+    for row in rows[1:]:
+        if len(row) > max(first, last) and _is_number(row[first]) and _is_number(row[last]):
+            frames = (int(float(row[first])), int(float(row[last])))
+            yield row[clip], frames, f"{sheet} (frames {frames[0]} to {frames[1]})"
 
 
 def _place(name: str, *, heading: list[str], default: int) -> int:
@@ -121,6 +120,7 @@ def _found_frames(pair: FilePair, *, ranges: dict[str, tuple[int, int]]) -> Iter
             subject=re.split(r"[_ ]", pair.key)[0],
             sequence=pair.key,
             frame=frame,
+            facts=(place,),
         )
 
 

@@ -27,6 +27,7 @@ CARD = SourceCard(
     subject_rule="the number before the first underscore",
     quirks=(
         "Capsule and regions overlap: the regions lie in the capsule, and each is an object.",
+        "Images whose masks are empty are negatives; the published converter leaves them out.",
         "Exact duplicates of images are known: audit before use.",
     ),
     exclusions=("The second annotator (reviewed_masks_2): an image has one reference here.",),

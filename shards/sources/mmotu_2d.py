@@ -95,6 +95,7 @@ def _found(pair: FilePair, *, label: int, split: str) -> FoundImage:
         files=(pair.image, *pair.masks),
         read=partial(read_masked_image, pair.image, masks=masks),
         split=split,
+        facts=(label,),
     )
 
 

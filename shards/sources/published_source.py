@@ -36,6 +36,10 @@ class FoundImage:
     split: str | None = None
     """`train`, `validation` or `test` of the source's own; None where it has none."""
 
+    facts: tuple[str | int | float | None, ...] = ()
+    """What a table that is not among `files` says of it and `read` uses, as its class or spacing:
+    where one changes, the sample is another one, and is built again."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedSource:
@@ -48,7 +52,8 @@ class PublishedSource:
         """Plan every image that the layout gives; what does not fit goes into the report.
 
         Raises:
-            ValueError: There is no `root`, an archive is broken, or no image was found.
+            ValueError: There is no `root`, an archive or a table is broken, or no image was found;
+                it says what of the layout nobody has verified.
         """
         card = self.card
         if config.root is None:
@@ -56,12 +61,12 @@ class PublishedSource:
         if card.unverified:
             report.hint(card.doubts())
         tree = open_tree(Path(config.root), report=report)
-        samples = []
-        for found in self.find(tree, report):
-            try:
-                samples.append(_plan(found, card=card))
-            except InputError as problem:
-                report.add(problem)
+        try:
+            samples = self._plan_all(tree, report=report)
+        except ValueError as error:
+            if not card.unverified:
+                raise
+            raise ValueError(f"{error} {card.doubts()}") from error
         if not samples and not report.num_problems:
             raise _nothing_found(tree, card=card, source=config.source)
         return SourcePlan(
@@ -70,6 +75,15 @@ class PublishedSource:
             grouping_rule=f"{card.name}: {card.subject_rule}",
             listed_splits=frozenset(one.split for one in samples if one.split is not None),
         )
+
+    def _plan_all(self, tree: RawTree, *, report: BuildReport) -> list[PlannedSample]:
+        samples = []
+        for found in self.find(tree, report):
+            try:
+                samples.append(_plan(found, card=self.card))
+            except InputError as problem:
+                report.add(problem)
+        return samples
 
 
 def _plan(found: FoundImage, *, card: SourceCard) -> PlannedSample:
@@ -86,7 +100,7 @@ def _plan(found: FoundImage, *, card: SourceCard) -> PlannedSample:
         sequence=found.sequence,
         split=found.split,
         where=str(found.files[0]),
-        fingerprint=f"{stamps} {found.frame}",
+        fingerprint=f"{stamps} {found.frame} {found.facts}",
         read=partial(_read, found, card=card, key=key),
     )
 

@@ -25,7 +25,7 @@ CARD = SourceCard(
     name="regpro",
     title="regPro (registration of prostate MRI and ultrasound)",
     licence="unknown",
-    terms="Look them up at the Zenodo record that your copy comes from.",
+    terms="Look them up at the Zenodo record that your copy comes from (7870104 or 8004388).",
     citation="Baum et al., MR to ultrasound registration for prostate challenge, 2023",
     home_page="https://muregpro.github.io",
     layout="regPro.zip (train.zip, val.zip), or folders with us_images/ and us_labels/",
@@ -38,6 +38,7 @@ CARD = SourceCard(
         "Labels are 4-D, one binary volume per channel; they overlap, and each is an object.",
         "Slices are turned by 180 degrees, as in the published converter.",
         "Values beyond 8 bits are brought to 8 by one window for the volume.",
+        "Slices without a label are negatives; the published converter leaves them out.",
     ),
     exclusions=("mr_images and mr_labels: not ultrasound.",),
     unverified=(

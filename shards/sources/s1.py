@@ -31,11 +31,11 @@ CARD = SourceCard(
     subject_rule="none in the names, each image stands alone",
     official_split="folders TrainingDataSet and TestingDataSet",
     quirks=(
-        "Numbers repeat between training and testing: folder and number make the name.",
+        "Training or testing and the number make the name.",
         "Grey values up to 8 off 127 or 255 count as these; other ones are noted.",
     ),
     exclusions=("General-1-channel-Labels and their copies of the images: the same tumours.",),
-    unverified=("names of the folders",),
+    unverified=("names of the folders", "that numbers repeat between training and testing"),
 )
 
 TOLERANCE = 8

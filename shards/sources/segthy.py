@@ -33,6 +33,7 @@ CARD = SourceCard(
     quirks=(
         "Slices are turned by 180 degrees, as in the published converter.",
         "4 and 5 are the vessels of the other side, as in the labels of the MRI half.",
+        "Slices without a label are negatives; the published converter leaves them out.",
     ),
     exclusions=("The MRI half (.nii.gz), and sweeps without a label, which are counted.",),
     unverified=(

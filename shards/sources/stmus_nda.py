@@ -20,12 +20,17 @@ CARD = SourceCard(
     layout="STMUS_NDA.zip, or Polito-Radboud-DeepLearningUS/ with BB/, GM/ and TA/",
     categories={"BB": "muscle", "GM": "muscle", "TA": "muscle"},
     subject_rule="none that is known in the names, each image stands alone",
-    quirks=("Names repeat over muscles and groups: muscle, group and name make the key.",),
-    exclusions=(
-        "Segmentation_models/: copies for training; the split in them is by names that nobody "
-        "has seen, so it is not followed.",
+    official_split=(
+        "not followed: train/, trainannot/ and their counterparts in Segmentation_models/ are "
+        "copies, and nobody has seen how their names tell which image of which muscle they are, "
+        "nor whether a subject is in one part alone"
     ),
-    unverified=("names of the images: 3,917 of 1,283 subjects, who may be in them",),
+    quirks=("Muscle, group and name make the key.",),
+    exclusions=("Segmentation_models/: copies for training.",),
+    unverified=(
+        "names of the images: 3,917 of 1,283 subjects, who may be in them",
+        "that names repeat over muscles and groups",
+    ),
 )
 
 _MUSCLES = ("BB", "GM", "TA")

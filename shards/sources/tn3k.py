@@ -23,10 +23,13 @@ CARD = SourceCard(
     official_split="test-* is test; train and val of tn3k-trainval-fold0.json where it is there",
     quirks=(
         "Masks are JPEG: grey values of 150 and above count.",
-        "Numbers start again in the test part: part and number make the name.",
+        "Part and number make the name.",
         "TN3K, TG3K and DDTI may share images: audit before use.",
     ),
-    unverified=("that the fold's numbers index the trainval names sorted by number",),
+    unverified=(
+        "that numbers start again in the test part",
+        "that the fold's numbers index the trainval names sorted by number",
+    ),
 )
 
 _FOLD = "tn3k-trainval-fold0"

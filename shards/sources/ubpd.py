@@ -8,6 +8,7 @@ from shards.reading import (
     RawFile,
     RawTree,
     fill_polygon,
+    is_utf_8,
     labelme_polygons,
     pair_files,
     read_json,
@@ -37,7 +38,7 @@ CARD = SourceCard(
     subject_rule="the number before the first underscore",
     quirks=(
         "Each polygon is an object; they may overlap.",
-        "Some files are not UTF-8; they are read as Latin-1, which keeps the numbers.",
+        "Some files are not UTF-8; they are read as Latin-1, which keeps the numbers, and counted.",
     ),
     unverified=("folder names", "that the leading number is the patient's"),
 )
@@ -79,7 +80,8 @@ def read_labelme_image(image: RawFile, *, shapes: RawFile) -> AnnotatedImage:
         (label, fill_polygon(points, size=(rows, columns), where=f"{shapes}, {label}"))
         for label, points in polygons
     )
-    return AnnotatedImage(image=picture, masks=masks)
+    notes = () if is_utf_8(shapes) else ("files that are not UTF-8, read as Latin-1",)
+    return AnnotatedImage(image=picture, masks=masks, notes=notes)
 
 
 UBPD = PublishedSource(card=CARD, find=find_ubpd)

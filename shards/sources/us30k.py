@@ -57,6 +57,11 @@ def plan_us30k(config: BuildConfig, report: BuildReport) -> SourcePlan:
     if config.root is None:
         raise ValueError("source=us30k needs root=FOLDER, the folder that holds MainPatient.")
     root = Path(config.root)
+    if root.is_file():
+        raise ValueError(
+            f"root={root}: is a file, and source=us30k reads no archives. Unpack it, and give the "
+            "folder that holds MainPatient."
+        )
     if not root.is_dir():
         raise ValueError(f"root={root}: there is no such folder. Give the US30K folder.")
     class_counts = read_class_counts(root)

@@ -165,13 +165,15 @@ def write_echonet_pediatric(root: Path, first: Size) -> dict[str, Expected]:
     del first
     folder = root / "pediatric_echo_avi/pediatric_echo_avi"
     expected = {}
-    for view in ("A4C", "PSAX"):
-        name = "CR32a7555-CR32a7582-000039"
-        save_video(folder / view / f"Videos/{name}.avi", frames=_brightening(4, video=view))
+    both = "CR32a7555-CR32a7582-000039"
+    for view, names in {"A4C": (both, "CR99b0001-CR99b0002-000001"), "PSAX": (both,)}.items():
         rows = [["FileName", "X", "Y", "Frame"]]
-        rows += [[f"{name}.avi", str(x), str(y), "3"] for x, y in corners_of(1)]
-        rows.append([f"{name}.avi", "1", "1", "No Systolic"])
+        for name in names:
+            frames = _brightening(4, video=view if name == both else name)
+            save_video(folder / view / f"Videos/{name}.avi", frames=frames)
+            rows += [[f"{name}.avi", str(x), str(y), "3"] for x, y in corners_of(1)]
+            rows.append([f"{name}.avi", "1", "1", "No Systolic"])
+            ventricle = {"left_ventricle_endocardium": block(1)}
+            expected[f"{view}_{name}_0002"] = Expected(ventricle, subject=name[:9])
         write_table(folder / view / "VolumeTracings.csv", rows=rows)
-        ventricle = {"left_ventricle_endocardium": block(1)}
-        expected[f"{view}_{name}_0002"] = Expected(ventricle, subject="CR32a7555")
     return expected

@@ -15,6 +15,7 @@ from tests.support.source_trees_pictures import (
     nothing,
     picture,
     save,
+    stretched,
     write_json,
 )
 
@@ -55,30 +56,33 @@ def write_abdomenus(root: Path, first: Size) -> dict[str, Expected]:
 
 def write_breast_lesions_usg(root: Path, first: Size) -> dict[str, Expected]:
     folder = root / "BrEaST-Lesions_USG-images_and_masks"
-    for place, name in enumerate(("case001", "case022", "case100")):
+    for place, name in enumerate(("case001", "case022", "case100", "case101")):
         save(folder / f"{name}.png", values=picture(place))
     save(folder / "case001_tumor.png", values=as_255(block(1, size=first)))
-    save(folder / "case022_tumor.png", values=as_255(block(2)))
+    save(folder / "case022_tumor.png", values=block(2).astype(np.uint8) * 40)
     save(folder / "case022_other1.png", values=as_255(block(8)))
+    save(folder / "case101_tumor.png", values=as_255(nothing()))
     return {
         "case001": Expected({"breast_nodule": block(1)}, subject="case001"),
         "case022": Expected(
             {"breast_nodule": block(2), "breast_other_finding": block(8)}, subject="case022"
         ),
         "case100": Expected({}, subject="case100"),
+        "case101": Expected({}, subject="case101"),
     }
 
 
 def write_buid(root: Path, first: Size) -> dict[str, Expected]:
-    for place, word in enumerate(("Benign", "Malignant"), start=1):
-        mask = block(place, size=first if place == 1 else SIZE)
-        folder = root / word
-        save(folder / f"1 {word} Image.bmp", values=np.stack([picture(place)] * 3, axis=-1))
-        save(folder / f"1 {word} Mask.tif", values=noisy(mask))
-        save(folder / f"1 {word} Lesion.bmp", values=picture(9))
+    masks = {"1 Benign": block(1, size=first), "1 Malignant": block(2), "2 Benign": nothing()}
+    for place, (name, mask) in enumerate(masks.items()):
+        folder = root / name[2:]
+        save(folder / f"{name} Image.bmp", values=np.stack([picture(place)] * 3, axis=-1))
+        save(folder / f"{name} Mask.tif", values=noisy(mask))
+        save(folder / f"{name} Lesion.bmp", values=picture(9))
     return {
         "Benign/001": Expected({"breast_nodule_benign": block(1)}),
         "Malignant/001": Expected({"breast_nodule_malignant": block(2)}),
+        "Benign/002": Expected({}),
     }
 
 
@@ -89,9 +93,9 @@ def write_table(path: Path, *, rows: list[list[str]]) -> None:
 
 
 def write_bus_bra(root: Path, first: Size) -> dict[str, Expected]:
-    names = ("0001-l", "0001-r", "0002-l")
+    names = ("0001-l", "0001-r", "0002-l", "0003-l")
     for place, name in enumerate(names):
-        mask = block(1, size=first if place == 0 else SIZE)
+        mask = block(1, size=first if place == 0 else SIZE) & (place != 3)
         save(root / f"BUSBRA/Images/bus_{name}.png", values=picture(place))
         save(root / f"BUSBRA/Masks/mask_{name}.png", values=as_255(mask))
     rows = [
@@ -99,6 +103,7 @@ def write_bus_bra(root: Path, first: Size) -> dict[str, Expected]:
         ["bus_0001-l", "benign", "2"],
         ["bus_0001-r", "malignant", "2"],
         ["bus_0002-l", "malignant", "1"],
+        ["bus_0003-l", "benign", "5"],
     ]
     write_table(root / "BUSBRA/5-fold-cv.csv", rows=rows)
     malignant = {"breast_nodule_malignant": block(1)}
@@ -106,6 +111,7 @@ def write_bus_bra(root: Path, first: Size) -> dict[str, Expected]:
         "bus_0001-l": Expected({"breast_nodule_benign": block(1)}, subject="0001", split="train"),
         "bus_0001-r": Expected(malignant, subject="0001", split="train"),
         "bus_0002-l": Expected(malignant, subject="0002", split="test"),
+        "bus_0003-l": Expected({}, subject="0003", split="train"),
     }
 
 
@@ -134,16 +140,20 @@ def write_busi(root: Path, first: Size) -> dict[str, Expected]:
 
 
 def write_bus_uc(root: Path, first: Size) -> dict[str, Expected]:
-    for place, word in enumerate(("Benign", "Malignant"), start=1):
-        mask = block(place)
-        if place == 1 and first != SIZE:
-            mask = mask.repeat(first[0] // SIZE[0], axis=0).repeat(first[1] // SIZE[1], axis=1)
+    masks = {
+        "Benign/001": stretched(block(1), size=first),
+        "Malignant/001": block(2),
+        "Malignant/002": nothing(),
+    }
+    for place, (name, mask) in enumerate(masks.items()):
+        word, _, number = name.partition("/")
         for folder in (word, "All"):
-            save(root / f"BUS_UC/{folder}/images/001.png", values=picture(place))
-            save(root / f"BUS_UC/{folder}/masks/001.png", values=as_255(mask))
+            save(root / f"BUS_UC/{folder}/images/{number}.png", values=picture(place))
+            save(root / f"BUS_UC/{folder}/masks/{number}.png", values=as_255(mask))
     return {
         "Benign-001": Expected({"breast_nodule_benign": block(1)}),
         "Malignant-001": Expected({"breast_nodule_malignant": block(2)}),
+        "Malignant-002": Expected({}),
     }
 
 
@@ -226,13 +236,15 @@ def write_aul(root: Path, first: Size) -> dict[str, Expected]:
 
 
 def write_aul_lesions(root: Path, first: Size) -> dict[str, Expected]:
-    for place, (name, colour) in enumerate({"1": (0, 255, 0), "2": (255, 0, 0)}.items()):
+    green, red = {(0, 255, 0): block(1, size=first)}, {(255, 0, 0): block(1)}
+    for place, (name, painted) in enumerate({"1": green, "2": red, "3": {}}.items()):
         size = SIZE if place else first
         save(root / f"images/{name}.png", values=np.stack([picture(place)] * 3, axis=-1))
-        save(root / f"masks/{name}.png", values=coloured({colour: block(1, size=size)}, size=size))
+        save(root / f"masks/{name}.png", values=coloured(painted, size=size))
     return {
         "1": Expected({"liver_lesion_benign": block(1)}),
         "2": Expected({"liver_lesion_malignant": block(1)}),
+        "3": Expected({}),
     }
 
 

@@ -7,11 +7,13 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import h5py
+import numpy as np
 import py7zr
 import pytest
 
 from shards.build_report import BuildReport
-from shards.reading import RawTree, archives, open_tree
+from shards.reading import RawFile, RawTree, archives, hdf5_frame, open_tree
 
 
 def _open(root: Path) -> RawTree:
@@ -91,6 +93,21 @@ def test_a_member_of_a_tar_that_points_outside_is_refused(tmp_path):
     assert not (tmp_path.parent / "evil.npy").exists()
 
 
+@pytest.mark.parametrize("name", ["../evil.npy", "/etc/evil.npy", "a/../../evil.npy"])
+def test_a_member_of_a_7z_that_points_outside_is_refused(tmp_path, monkeypatch, name):
+    # The package would not write such a name; whoever makes one on purpose has no such scruple.
+    monkeypatch.setattr("py7zr.py7zr.check_archive_path", lambda _: True)
+    path = tmp_path / "inner/a.7z"
+    path.parent.mkdir()
+    with py7zr.SevenZipFile(path, "w") as archive:
+        archive.writestr(b"good", "good.npy")
+        archive.writestr(b"evil", name)
+    with pytest.raises(ValueError, match=r"evil\.npy' points outside") as caught:
+        _open(path)
+    assert str(path) in str(caught.value)
+    assert list(tmp_path.rglob("*.npy")) == []
+
+
 def test_links_in_archives_are_refused(tmp_path):
     link = tarfile.TarInfo("link.npy")
     link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
@@ -145,6 +162,34 @@ def test_a_zip_with_a_flipped_byte_is_named_when_its_member_is_read(tmp_path):
     (file,) = _open(path).files
     with pytest.raises(ValueError, match=r"a\.zip/1\.png.*Fetch the archive again"):
         file.read_bytes()
+
+
+def test_an_archive_with_a_flipped_byte_in_a_zip_is_named(tmp_path):
+    inner = _write_zip(tmp_path / "inner.zip", members={"1.png": b"one"}).read_bytes()
+    path = tmp_path / "raw/a.zip"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("inner.zip", inner)
+    path.write_bytes(path.read_bytes().replace(inner, inner[:-1] + b"x"))
+    with pytest.raises(ValueError, match=r"a\.zip/inner\.zip.*Fetch the archive again"):
+        _open(path)
+
+
+@pytest.mark.parametrize("name", ["dataset.hdf5", "dataset.H5"])
+def test_an_hdf5_file_in_a_zip_is_copied_out_once_and_never_into_memory(
+    tmp_path, monkeypatch, name
+):
+    content = io.BytesIO()
+    with h5py.File(content, "w") as opened:
+        opened["image"] = np.arange(12).reshape(3, 2, 2)
+    path = _write_zip(tmp_path / "a.zip", members={f"x/{name}": content.getvalue()})
+    monkeypatch.setattr(RawFile, "read_bytes", None)
+    (file,) = pickle.loads(pickle.dumps(_open(path))).files
+    assert str(file.path) == f"a.zip/x/{name}"
+    for place in range(3):
+        frame = hdf5_frame(file, name="image", index=place, names=("image",))
+        assert frame.tolist() == [[4 * place, 4 * place + 1], [4 * place + 2, 4 * place + 3]]
+    assert _open(path).files == (file,)
 
 
 def test_an_archive_that_was_replaced_is_listed_again(tmp_path):

@@ -77,6 +77,15 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path, name):
         readers.get(name, lambda: read_volume(file))()
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"\x93NUMPY\x09\x00", b"\x93NUMPY\x01\x00\x10\x00{'shape"]
+)
+def test_a_damaged_header_of_an_array_is_named_with_what_to_do(tmp_path, content):
+    (tmp_path / "v.npy").write_bytes(content)
+    with pytest.raises(ValueError, match=r"v\.npy: .*Fetch the file again"):
+        num_entries_of(_file(tmp_path / "v.npy"))
+
+
 def test_frames_of_a_video_can_be_asked_for_in_any_order(tmp_path):
     values = [picture(frame) for frame in range(4)]
     save_video(tmp_path / "v.avi", frames=values)
@@ -86,6 +95,28 @@ def test_frames_of_a_video_can_be_asked_for_in_any_order(tmp_path):
     with pytest.raises(ValueError, match="ends after 4 frames, but frame 4"):
         video.frame(4)
     assert np.array_equal(video.frame(1), values[1])
+
+
+@pytest.mark.parametrize("decoded_before", [False, True])
+def test_a_frame_before_the_first_is_refused_and_not_counted_from_the_end(tmp_path, decoded_before):
+    save_video(tmp_path / "v.avi", frames=[picture(frame) for frame in range(3)])
+    video = open_video(_file(tmp_path / "v.avi"))
+    if decoded_before:
+        video.frame(2)
+    with pytest.raises(ValueError, match=r"v\.avi: frame -1 is annotated, but .* from 0"):
+        video.frame(-1)
+
+
+def test_frames_of_an_array_are_counted_from_its_header_alone(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros((7, *SIZE)))
+    path.write_bytes(path.read_bytes()[:200])
+    assert num_entries_of(_file(path)) == 7
+    with pytest.raises(ValueError, match=r"a\.npy: is no plain numpy array"):
+        read_array(_file(path))
+    np.save(path, np.float32(1.0))
+    with pytest.raises(ValueError, match=r"a\.npy: holds one value, not frames"):
+        num_entries_of(_file(path))
 
 
 def test_an_array_of_objects_is_not_unpickled(tmp_path):

@@ -153,7 +153,9 @@ def test_ubpd_reads_files_that_are_not_utf_8(tmp_path: Path) -> None:
     pictures.write_ubpd(tmp_path, SIZE)
     path = tmp_path / "json_train/12_0035.json"
     path.write_bytes(path.read_bytes().replace(b'{"shapes"', b'{"by": "Andr\xe9", "shapes"'))
-    assert area(read_all(UBPD, tmp_path).samples["12_0035"]) == block(1).sum()
+    read = read_all(UBPD, tmp_path)
+    assert area(read.samples["12_0035"]) == block(1).sum()
+    assert read.report.notes == {"files that are not UTF-8, read as Latin-1": 1}
 
 
 def test_each_annotation_of_gist514_is_an_object_and_a_nameless_class_is_refused(

@@ -90,6 +90,18 @@ def test_asus_is_read_out_of_a_zip_in_a_tar(tmp_path):
     assert np.abs(first.image.astype(int) - picture(0)[::-1, ::-1]).max() <= 1
 
 
+@pytest.mark.parametrize("content", [b"broken", b"\x93NUMPY\x01\x00\x10\x00{'shape': (3"])
+def test_a_damaged_array_of_asus_is_a_problem_and_others_are_planned(content, tmp_path):
+    expected = frames.write_asus(tmp_path, SIZE)
+    path = tmp_path / "DataArrays/Patient_001_ultrasound.npy"
+    path.write_bytes(content)
+    report = BuildReport()
+    plan = SOURCES["asus"](BuildConfig(source="asus", root=str(tmp_path), output="unused"), report)
+    assert f"{path}: is no plain numpy array" in report.describe_problems()
+    assert len(plan.samples) == len(expected) // 2
+    assert not report.refuses(max_skipped_samples=1)
+
+
 def test_a_camus_mask_keeps_what_lies_over_black_pixels(tmp_path):
     stem = tmp_path / "patient0001/patient0001_2CH_half_sequence"
     save_volume(
@@ -123,9 +135,9 @@ def test_touching_chambers_stay_two_objects(tmp_path):
 
 def test_the_same_number_in_two_class_folders_is_two_images(tmp_path):
     pictures.write_buid(tmp_path, SIZE)
-    images = [sample.image for sample in _read("buid", tmp_path).values()]
-    assert len(images) == 2
-    assert not np.array_equal(images[0], images[1])
+    samples = _read("buid", tmp_path)
+    assert samples.keys() == {"benign-001", "benign-002", "malignant-001"}
+    assert not np.array_equal(samples["benign-001"].image, samples["malignant-001"].image)
 
 
 def test_busi_normal_images_are_negatives_and_a_lesion_in_one_is_a_problem(tmp_path):

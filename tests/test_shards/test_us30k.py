@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -352,6 +353,13 @@ def test_a_root_that_is_none_is_refused(tmp_path, root, message):
     path = None if root is None else str(tmp_path / root)
     with pytest.raises(ValueError, match=message):
         build_corpora(BuildConfig(source="us30k", root=path, output=str(tmp_path / "out")))
+
+
+def test_an_archive_as_root_is_asked_to_be_unpacked(tmp_path):
+    make_us30k(tmp_path / "raw")
+    root = shutil.make_archive(str(tmp_path / "US30K"), "zip", tmp_path / "raw")
+    with pytest.raises(ValueError, match=r"US30K\.zip: is a file, .* no archives\. Unpack it"):
+        build_corpora(BuildConfig(source="us30k", root=root, output=str(tmp_path / "out")))
 
 
 @pytest.mark.parametrize("content", ["[]", "{", "{}", '{"A": 1}', '{"A": "many"}'])

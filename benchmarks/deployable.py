@@ -1,8 +1,9 @@
-"""What a deployable costs on a CPU: every form, with one thread and with two.
+"""What a deployable costs: every form, with one thread of the CPU and with two.
 
 Run `python -m benchmarks.deployable FOLDER [FOLDER ...]`. Every row is measured in a process of its
 own that holds the folder's `predict.py` and nothing else; ratios are against float32 with the same
-number of threads, where the folder has it.
+number of threads, where the folder has it. Memory is the process's: of float16, which runs on a
+GPU, what lies there is not read.
 """
 
 import dataclasses

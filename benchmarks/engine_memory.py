@@ -35,19 +35,27 @@ ENGINES = {
 }
 GIBIBYTE = 2**30
 FLOAT = 4
-BUCKET = 50_000_000
-"""What DeepSpeed reduces at once: `LARGEST_BUCKET` of `pipeline.engines.deepspeed_engine`."""
+NUMBERS_OF_RANKS = (2, 8, 64)
 
 
-def state_bytes(engine: str, *, num_weights: int, num_trainable: int, num_ranks: int) -> int:
+def state_bytes(
+    engine: str, *, num_weights: int, num_trainable: int, num_ranks: int, largest_bucket: int
+) -> int:
     """Return what a rank keeps between steps, and the buffers its gradients go through.
 
     DDP reduces in buckets beside the gradients. ZeRO keeps a float32 master of the weights that a
     rank moves, beside the weights that all compute with. Stage 3 holds some layers whole for a
     moment besides, which is not counted.
+
+    Args:
+        engine: One of `ENGINES`.
+        num_weights: Of the whole model.
+        num_trainable: Those of them that are not frozen.
+        num_ranks: They are parted over so many.
+        largest_bucket: Gradients that DeepSpeed reduces at once.
     """
     share = -(-num_trainable // num_ranks)
-    bucket = min(BUCKET, num_trainable)
+    bucket = min(largest_bucket, num_trainable)
     floats = {
         "DDP": num_weights + 2 * num_trainable + 2 * num_trainable,
         "ZeRO-1": num_weights + num_trainable + bucket + 3 * share,
@@ -57,24 +65,41 @@ def state_bytes(engine: str, *, num_weights: int, num_trainable: int, num_ranks:
     return FLOAT * floats[engine]
 
 
-def print_computed(preset: str) -> None:
-    """Print what a rank keeps, for models with a frozen base and without."""
-    table = Table(title=f"{preset}: state of a rank, computed", caption=machine_line())
-    for heading in ("what trains", "engine", "2 ranks", "8 ranks", "64 ranks"):
-        table.add_column(
-            heading, justify="left" if heading in {"what trains", "engine"} else "right"
-        )
+def computed_rows(preset: str) -> list[list[str]]:
+    """Return what trains, the engine, and GiB of a rank by `NUMBERS_OF_RANKS`.
+
+    For a model beside a frozen base, and for one that trains as a whole.
+    """
+    from pipeline.engines.deepspeed_engine import LARGEST_BUCKET  # noqa: PLC0415 -- takes seconds
+
+    rows = []
     for has_base, what in ((True, "beside a frozen base"), (False, "everything")):
         num_weights, num_trainable = _counts(preset, has_base=has_base)
         for engine in ENGINES:
-            sizes = [
+            sizes = (
                 state_bytes(
-                    engine, num_weights=num_weights, num_trainable=num_trainable, num_ranks=number
+                    engine,
+                    num_weights=num_weights,
+                    num_trainable=num_trainable,
+                    num_ranks=num_ranks,
+                    largest_bucket=LARGEST_BUCKET,
                 )
-                for number in (2, 8, 64)
-            ]
-            cells = [f"{size / GIBIBYTE:.2f} GiB" for size in sizes]
-            table.add_row(f"{what} ({num_trainable / 1e6:.1f} M)", engine, *cells)
+                for num_ranks in NUMBERS_OF_RANKS
+            )
+            cells = [f"{size / GIBIBYTE:.2f}" for size in sizes]
+            rows.append([f"{what} ({num_trainable / 1e6:.1f} M)", engine, *cells])
+    return rows
+
+
+def print_computed(preset: str) -> None:
+    """Print what a rank keeps."""
+    table = Table(title=f"{preset}: state of a rank in GiB, computed", caption=machine_line())
+    for heading in ("what trains", "engine"):
+        table.add_column(heading)
+    for num_ranks in NUMBERS_OF_RANKS:
+        table.add_column(f"{num_ranks} ranks", justify="right")
+    for row in computed_rows(preset):
+        table.add_row(*row)
     Console(width=120).print(table)
 
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from evaluation.measured_rows import measured_rows
 from evaluation.paired_difference import difference_of
-from evaluation.records import RECORDS_FORMAT_VERSION, read_table, record_columns
+from evaluation.records import RECORDS_FORMAT_VERSION, read_records_table, record_columns
 from evaluation.summary import summarise_measured
 
 from .table import Measurement, print_measurements
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _measure(path: Path, *, name: str) -> list[Measurement]:
-    table, reading = _timed(lambda: read_table(path))
+    table, reading = _timed(lambda: read_records_table(path))
     (group,), sorting = _timed(lambda: measured_rows(table))
     _, summarising = _timed(lambda: summarise_measured(group))
     _, pairing = _timed(lambda: difference_of(group, group))

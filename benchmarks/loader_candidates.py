@@ -21,7 +21,7 @@ from .published_loader import INPUT_PIXELS, PublishedDataset
 BATCH_SIZE = 8
 
 AS_PUBLISHED = AugmentationConfig(
-    gamma_range=(1.0, 2.4),
+    gamma_range=(1.0 / 2.4, 1.0),
     contrast_range=(0.8, 2.0),
     gain_probability=0.0,
     attenuation_probability=0.0,

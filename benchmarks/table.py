@@ -5,10 +5,11 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from evaluation.deployable.measurement import processor_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +53,6 @@ def machine_line() -> str:
     """Name the machine, the day and the load that the numbers stand for."""
     num_cores = len(os.sched_getaffinity(0))
     return (
-        f"{datetime.datetime.now(tz=datetime.UTC).date()}, {_processor()}, {num_cores} cores, "
+        f"{datetime.datetime.now(tz=datetime.UTC).date()}, {processor_name()}, {num_cores} cores, "
         f"Python {platform.python_version()}, load average {os.getloadavg()[0]:.1f}"
     )
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.machine()

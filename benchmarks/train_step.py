@@ -11,7 +11,7 @@ default one step of one image is timed a row, which takes minutes on two cores.
 import multiprocessing
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +34,9 @@ from .table import Measurement, print_measurements
 
 SETTINGS = {("float32", 1): 2.5, ("float32", 3): None, ("bfloat16", 1): 6.0}
 """Precision and masks an image, with the aim."""
+
+SEVERAL_MASKS_AIM = 2.0
+"""Masks a second with several of an image, against one of each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +106,7 @@ def measure(*, preset: str, repeats: int, batch_size: int) -> list[Measurement]:
     Raises:
         ValueError: Logits or gradients differ, so that a ratio would mean nothing.
     """
-    rows = []
+    rows, masks_per_second = [], {}
     context = multiprocessing.get_context("spawn")
     with tqdm(total=2 * len(SETTINGS), unit="row", disable=None) as bar:
         for (precision, masks), aim in SETTINGS.items():
@@ -119,7 +122,8 @@ def measure(*, preset: str, repeats: int, batch_size: int) -> list[Measurement]:
                 values = {name: torch.tensor(getattr(one, what)) for name, one in found.items()}
                 refuse_disagreement(f"{what}, {label}", **values, precision=precision)
             rows += _rows(found, label=label, aim=aim)
-    return rows
+            masks_per_second[precision, masks] = batch_size * masks / found["ours"].seconds
+    return rows + _mask_rows(masks_per_second)
 
 
 def _rows(found: dict[str, TimedStep], *, label: str, aim: float | None) -> list[Measurement]:
@@ -140,6 +144,23 @@ def _rows(found: dict[str, TimedStep], *, label: str, aim: float | None) -> list
                 lower_is_better=True,
                 aim=wanted,
             ),
+        ]
+    return rows
+
+
+def _mask_rows(masks_per_second: Mapping[tuple[str, int], float]) -> list[Measurement]:
+    """Return what several masks of an image gain where each is encoded once."""
+    rows = []
+    for (precision, masks), value in masks_per_second.items():
+        if masks == 1:
+            continue
+        one, several = (
+            f"ours, masks a second, {setting_name(precision, num_masks=number)}"
+            for number in (1, masks)
+        )
+        rows += [
+            Measurement(name=one, value=masks_per_second[precision, 1], unit="1/s"),
+            Measurement(name=several, value=value, unit="1/s", baseline=one, aim=SEVERAL_MASKS_AIM),
         ]
     return rows
 

@@ -25,15 +25,25 @@ if TYPE_CHECKING:
     from .evaluation_job import EvaluationResult, run_evaluation
     from .image_prompt import ImagePrompt
     from .model_comparison import ModelComparison, compare_models, comparison_tables
-    from .model_opening import opened_predictor
+    from .model_opening import ModelOptions, opened_predictor, usable_device
     from .overlap import count_overlap
-    from .paired_difference import PairedDifference, paired_bootstrap_difference
+    from .paired_difference import (
+        PairedDifference,
+        overlap_differences,
+        paired_bootstrap_difference,
+    )
     from .prediction import SegmenterPredictor
     from .predictor import CategoryAnswers, Predictor
     from .protocols import AUTOMATIC_PROTOCOL, MORE_PROTOCOLS, PROTOCOLS
     from .questions import EvaluationOptions, EvaluationPlan, plan_questions, questions_about
     from .ranks import OneRank, OtherRankError, Ranks
-    from .records import EvaluationRecord, gather_records, read_records, write_records
+    from .records import (
+        EvaluationRecord,
+        gather_records,
+        read_records,
+        read_records_table,
+        write_records,
+    )
     from .registry.client import check_registry
     from .registry.config import RegisterConfig
     from .registry.promotion import HeldOutResult
@@ -57,7 +67,8 @@ if TYPE_CHECKING:
         segment_files,
         tables_of,
     )
-    from .summary import Stratum, Summary, summarise, summarise_each
+    from .summary import Stratum, Summary, summarise, summarise_each, without_nan
+    from .training_tiers import TrainedCorpus, refuse_seen, tiers_of, trained_corpora
 
 _MODULE_OF_NAME = {
     "AUTOMATIC_PROTOCOL": "protocols",
@@ -83,6 +94,7 @@ _MODULE_OF_NAME = {
     "Interval": "confidence_intervals",
     "MORE_PROTOCOLS": "protocols",
     "ModelComparison": "model_comparison",
+    "ModelOptions": "model_opening",
     "ModelOrigin": "deployable.export",
     "OneRank": "ranks",
     "OtherRankError": "ranks",
@@ -102,6 +114,7 @@ _MODULE_OF_NAME = {
     "Stratum": "summary",
     "Summary": "summary",
     "Table": "reports.tables",
+    "TrainedCorpus": "training_tiers",
     "WEIGHTS_FOLDER": "deployable.folder",
     "answer_questions": "answers",
     "bootstrap_difference": "confidence_intervals",
@@ -123,6 +136,7 @@ _MODULE_OF_NAME = {
     "gather_records": "records",
     "markdown_table": "reports.tables",
     "opened_predictor": "model_opening",
+    "overlap_differences": "paired_difference",
     "paired_bootstrap_difference": "paired_difference",
     "plan_questions": "questions",
     "plan_segmentation": "segmentation.job",
@@ -130,6 +144,8 @@ _MODULE_OF_NAME = {
     "pull_deployable": "registry.rows",
     "questions_about": "questions",
     "read_records": "records",
+    "read_records_table": "records",
+    "refuse_seen": "training_tiers",
     "register_deployable": "registry.registration",
     "roll_back": "registry.standing",
     "run_evaluation": "evaluation_job",
@@ -138,6 +154,10 @@ _MODULE_OF_NAME = {
     "summarise": "summary",
     "summarise_each": "summary",
     "tables_of": "segmentation.job",
+    "tiers_of": "training_tiers",
+    "trained_corpora": "training_tiers",
+    "usable_device": "model_opening",
+    "without_nan": "summary",
     "write_comparison": "reports.comparison",
     "write_records": "records",
 }
@@ -170,6 +190,7 @@ __all__ = [
     "ImagePrompt",
     "Interval",
     "ModelComparison",
+    "ModelOptions",
     "ModelOrigin",
     "OneRank",
     "OtherRankError",
@@ -186,6 +207,7 @@ __all__ = [
     "Stratum",
     "Summary",
     "Table",
+    "TrainedCorpus",
     "answer_questions",
     "bootstrap_difference",
     "bootstrap_mean",
@@ -206,6 +228,7 @@ __all__ = [
     "gather_records",
     "markdown_table",
     "opened_predictor",
+    "overlap_differences",
     "paired_bootstrap_difference",
     "plan_questions",
     "plan_segmentation",
@@ -213,6 +236,8 @@ __all__ = [
     "pull_deployable",
     "questions_about",
     "read_records",
+    "read_records_table",
+    "refuse_seen",
     "register_deployable",
     "roll_back",
     "run_evaluation",
@@ -221,6 +246,10 @@ __all__ = [
     "summarise",
     "summarise_each",
     "tables_of",
+    "tiers_of",
+    "trained_corpora",
+    "usable_device",
+    "without_nan",
     "write_comparison",
     "write_records",
 ]

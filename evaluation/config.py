@@ -117,14 +117,18 @@ class EvaluateConfig:
     """`auto` takes a GPU where there is one; else `cpu`, `cuda`, `cuda:1` ..."""
 
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the model; the scores are computed in double precision either way."""
+    """Arithmetic of the model; the scores are computed in double precision either way. A
+    deployable has its own (`form`), and knows no `device`."""
+
+    form: str | None = None
+    """Form of a deployable: float32, int8 or float16 (on a GPU); null takes its first."""
 
     batch_size: int = 8
     """Images encoded at once, and dealt to the ranks together."""
 
     threads: int | None = None
-    """torch's threads in each process; null leaves it to torch. With another number the last bits
-    of sums differ, and a pixel at the threshold may flip."""
+    """Threads of torch, or of a deployable, in each process; null leaves it to them. With another
+    number the last bits of sums differ, and a pixel at the threshold may flip."""
 
     seed: int = 0
     """Of protocols that draw at random."""

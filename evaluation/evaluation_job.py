@@ -10,6 +10,8 @@ from .config import EvaluateConfig
 from .deployable.folder import is_deployable
 from .evaluate import evaluate_corpus
 from .measured_rows import MeasuredRows, measured_rows
+from .model_opening import ModelOptions, open_predictor
+from .output_folder import check_writable
 from .predictor import NonFiniteLogitsError, Predictor
 from .protocols import (
     AUTOMATIC_PROTOCOL,
@@ -28,7 +30,7 @@ from .reports.report import write_report
 from .reports.sections import ReportContext
 from .run_tracking import log_summaries
 from .summary import Summary, summarise_measured
-from .training_tiers import TIERS, CorpusTiers, tiers_of, trained_corpora
+from .training_tiers import TIERS, CorpusTiers, TrainedCorpus, tiers_of, trained_corpora
 
 _ALONE = OneRank()
 
@@ -50,6 +52,7 @@ def run_evaluation(config: EvaluateConfig, *, ranks: Ranks = _ALONE) -> Evaluati
 
     Raises:
         FileNotFoundError: There is no such checkpoint or corpus.
+        OSError: The report cannot be written where it is to lie.
         ValueError: The checkpoint is damaged, or the corpora hold nothing that it can be asked,
             or it answers with NaN or infinity.
     """
@@ -79,9 +82,10 @@ class _Job:
                 f"{', '.join(PUBLISHED)}."
             )
         place = _ModelPlace.of(config)
+        check_writable(place.output)
         corpora = [open_corpus(url) for url in config.urls]
-        trained = None if place.run is None else trained_corpora(place.run)
-        predictor = open_model(str(place.folder), config=config, base=config.base)
+        trained = _learnt_from(config, place)
+        predictor = open_predictor(place.folder, options=_options(config, base=config.base))
         job = cls(
             config=config,
             place=place,
@@ -95,9 +99,7 @@ class _Job:
                 categories=tuple(config.categories),
                 max_images=config.max_images,
                 label_maps=config.label_maps,
-                detector=None
-                if config.detector is None
-                else open_model(config.detector, config=config, base=config.detector_base),
+                detector=_detector(config),
                 scoring=config.scoring,
             ),
         )
@@ -164,35 +166,14 @@ class _Job:
         return place, asked, num_clicks, is_merged, list(TIERS).index(rows.tier)
 
 
-def open_model(name: str, *, config: EvaluateConfig, base: str | None) -> Predictor:
-    """Open a deployable, or a run or checkpoint folder, as a predictor.
-
-    Args:
-        name: The folder.
-        config: Device, threads, batch size and precision.
-        base: File of frozen base weights, where it has moved.
-    """
-    folder = _folder_of(name)
-    if is_deployable(folder):
-        from .deployable.predictor import DeployablePredictor  # noqa: PLC0415 -- needs onnxruntime
-
-        return DeployablePredictor(folder)
-    import torch  # noqa: PLC0415 -- a deployable is evaluated without it
-
-    from model import load_segmenter  # noqa: PLC0415
-
-    from .prediction import SegmenterPredictor  # noqa: PLC0415
-
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    device = config.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return SegmenterPredictor(
-        load_segmenter(folder, base=None if base is None else Path(base)),
-        device=_usable_device(device),
-        batch_size=config.batch_size,
+def _options(config: EvaluateConfig, *, base: str | None) -> ModelOptions:
+    return ModelOptions(
+        base=base,
+        form=config.form,
+        threads=config.threads,
+        device=config.device,
         precision=config.precision,
+        batch_size=config.batch_size,
     )
 
 
@@ -235,14 +216,26 @@ def _folder_of(name: str) -> Path:
     return find_checkpoint(Path(name))
 
 
+def _detector(config: EvaluateConfig) -> Predictor | None:
+    if config.detector is None:
+        return None
+    options = dataclasses.replace(_options(config, base=config.detector_base), form=None)
+    return open_predictor(Path(config.detector), options=options)
+
+
 _SHAPE_THE_ROWS = (
     "protocols",
+    "model_name",
+    "base",
+    "form",
     "detector",
+    "detector_base",
     "label_maps",
     "categories",
     "max_images",
     "precision",
     "batch_size",
+    "threads",
     "seed",
     "published",
 )
@@ -266,6 +259,17 @@ def _command(config: EvaluateConfig, place: _ModelPlace) -> str:
     return " ".join(["python launchers/evaluate_checkpoint.py", *words, f"output={place.output}"])
 
 
+def _learnt_from(config: EvaluateConfig, place: _ModelPlace) -> list[TrainedCorpus] | None:
+    """Return what the model was trained on, and what made the boxes it is asked with; else None."""
+    folders = [place.run or place.folder]
+    if config.detector is not None:
+        detector = _folder_of(config.detector)
+        folders.append(run_of_checkpoint(detector) or detector)
+    found = [trained_corpora(folder) for folder in folders]
+    known = [corpora for corpora in found if corpora is not None]
+    return [one for corpora in known for one in corpora] if len(known) == len(found) else None
+
+
 def run_of_checkpoint(checkpoint: Path) -> Path | None:
     """Return the run folder that a checkpoint lies in, or None for a checkpoint on its own."""
     parents = checkpoint.absolute().parents
@@ -284,20 +288,6 @@ def _protocols(config: EvaluateConfig, predictor: Predictor) -> list[str]:
     ]
     default = AUTOMATIC_PROTOCOL if predictor.is_automatic else "published_click"
     return list(dict.fromkeys(asked)) or [default]
-
-
-def _usable_device(name: str) -> str:
-    """Return the device's name if tensors can be put on it."""
-    import torch  # noqa: PLC0415
-
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"device={name}: cannot be used ({reason}). Give device=cpu, or a GPU that is there."
-        ) from error
-    return name
 
 
 def _refuse_no_rows(records: Sequence[EvaluationRecord], corpora: Sequence[Corpus]) -> None:

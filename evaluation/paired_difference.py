@@ -4,9 +4,15 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+import numpy as np
+from jaxtyping import Float
+
 from .confidence_intervals import Interval, bootstrap_difference
 from .config import DEFAULT_BOOTSTRAP, BootstrapOptions
 from .measured_rows import MeasuredRows, Rows, common_rows, lone_objects, measured_rows
+
+OVERLAPS = ("dice", "iou")
+"""Scores that two empty masks do not have."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,7 +28,7 @@ class PairedDifference:
     num_only_in_first: int
     num_only_in_second: int
     num_not_measurable: int
-    """Common rows left out because the value is NaN for at least one of the two."""
+    """Common rows left out because neither value, or only one distance, can be measured."""
 
 
 def paired_bootstrap_difference(
@@ -35,7 +41,9 @@ def paired_bootstrap_difference(
     """Compare two models on the objects that both were asked about.
 
     Rows are matched by source, image, object and category; model and protocol may differ. Every
-    subject is drawn for both models at once, so what makes an image hard cancels out.
+    subject is drawn for both models at once, so what makes an image hard cancels out. Where an
+    absent category is rightly left empty by one model (it has no Dice) and marked by the other (its
+    Dice is 0), the first one's overlap counts as 1.
 
     Args:
         first: Rows of one model under one protocol.
@@ -75,7 +83,8 @@ def difference_of(
     in_first, in_second = common_rows(first, second)
     if not len(in_first):
         return None
-    differences = first.values[value][in_first] - second.values[value][in_second]
+    mine, theirs = first.values[value][in_first], second.values[value][in_second]
+    differences = overlap_differences(mine, theirs) if value in OVERLAPS else mine - theirs
     interval, p_value = bootstrap_difference(
         differences, subjects=first.subject.codes[in_first], options=options
     )
@@ -86,6 +95,18 @@ def difference_of(
         num_only_in_second=len(second) - len(in_second),
         num_not_measurable=len(in_first) - interval.num_rows,
     )
+
+
+def overlap_differences(
+    first: Float[np.ndarray, " row"], second: Float[np.ndarray, " row"]
+) -> Float[np.ndarray, " row"]:
+    """Return the differences of two overlaps with the same references.
+
+    An overlap is NaN only where answer and reference both are empty. If one of the two is, it
+    counts as 1: that answer is right, and the other one marks what is not there.
+    """
+    mine = np.where(np.isnan(first) & ~np.isnan(second), 1.0, first)
+    return mine - np.where(np.isnan(second) & ~np.isnan(first), 1.0, second)
 
 
 def holm_adjusted(p_values: Sequence[float]) -> list[float]:

@@ -191,11 +191,11 @@ def write_records(path: Path, records: Sequence[EvaluationRecord]) -> None:
 
 
 def read_records(path: Path) -> list[EvaluationRecord]:
-    """Read the rows of a Parquet file that `write_records` wrote; errors as `read_table`."""
-    return [EvaluationRecord(**row) for row in read_table(path).to_pylist()]
+    """Read the rows of a Parquet file of `write_records`; errors as `read_records_table`."""
+    return [EvaluationRecord(**row) for row in read_records_table(path).to_pylist()]
 
 
-def read_table(path: Path) -> "pa.Table":
+def read_records_table(path: Path) -> "pa.Table":
     """Read a records file by column; a million rows take about a second.
 
     Raises:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from .config import CompareConfig
 from .model_comparison import ModelComparison, compare_models
-from .records import read_table
+from .output_folder import check_writable
+from .records import read_records_table
 from .reports.comparison import write_comparison
 
 if TYPE_CHECKING:
@@ -19,8 +20,10 @@ def compare_runs(config: CompareConfig) -> ModelComparison:
 
     Raises:
         FileNotFoundError: A folder holds no rows.
+        OSError: The comparison cannot be written where it is to lie.
         ValueError: Names do not tell the runs apart, or nothing is left to compare.
     """
+    check_writable(Path(config.output))
     tables = _tables(config)
     reference = config.reference or next(iter(tables))
     if reference not in tables:
@@ -68,7 +71,7 @@ def _rows(folder: str, *, config: CompareConfig) -> "pa.Table":
             f"runs: {folder} holds no {RECORDS}, nor does its report/. Evaluate it first: "
             f"launchers/evaluate_checkpoint.py checkpoint={folder} data=..."
         )
-    table = read_table(path)
+    table = read_records_table(path)
     if config.protocols:
         found = table["protocol"].unique().to_pylist()
         table = table.filter(pc.field("protocol").isin(config.protocols))

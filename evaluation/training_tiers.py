@@ -10,8 +10,17 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from shards import Corpus, find_shared_images, open_corpus, were_parted_at_build
+from shards import (
+    Corpus,
+    find_shared_images,
+    open_corpus,
+    split_of_build,
+    were_parted_at_build,
+)
+
+from .deployable.folder import EVALUATION_FILE, is_deployable
 
 UNKNOWN_TIER = "unknown"
 
@@ -28,9 +37,11 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedCorpus:
-    """What a run remembers of a corpus that it was trained on."""
+    """What a run or deployable remembers of a corpus that it learnt from."""
 
-    url: str
+    url: str | None
+    """Where it was; None in what has left the house."""
+
     content_hash: str
     sources: tuple[str, ...]
 
@@ -53,18 +64,39 @@ class CorpusTiers:
 NO_TIERS = CorpusTiers()
 
 
-def trained_corpora(run: Path) -> list[TrainedCorpus] | None:
-    """Return what a run was trained on, from its `environment.json`; None where it does not say."""
-    path = run / "environment.json"
-    if not path.is_file():
+def trained_corpora(folder: Path) -> list[TrainedCorpus] | None:
+    """Return what a run or deployable learnt from, also by the weights that it began with.
+
+    None where the folder does not say, or not of all that it began with.
+    """
+    if is_deployable(folder):
+        return _read_corpora(_read_json(folder / EVALUATION_FILE).get("trained_on"))
+    facts = _read_json(folder / "environment.json")
+    own = [
+        {"url": url, **corpus}
+        for url, corpus in facts.get("corpora", {}).items()
+        if corpus.get("is_trained_on", True)
+    ]
+    found = [_read_corpora(one) for one in (own or None, *facts.get("learnt_from", {}).values())]
+    known = [corpora for corpora in found if corpora is not None]
+    if len(known) < len(found):
         return None
-    corpora = json.loads(path.read_text(encoding="utf-8")).get("corpora", {})
-    if not all("sources" in facts for facts in corpora.values()):
-        return None  # written before runs remembered their sources
+    return list(dict.fromkeys(corpus for corpora in known for corpus in corpora))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _read_corpora(facts: Sequence[Mapping[str, Any]] | None) -> list[TrainedCorpus] | None:
+    """Return the corpora of a list in JSON; None without one, or of times without sources."""
+    if facts is None or not all("sources" in one for one in facts):
+        return None
     return [
-        TrainedCorpus(url=url, content_hash=facts["content_hash"], sources=tuple(facts["sources"]))
-        for url, facts in corpora.items()
-        if facts["is_trained_on"]
+        TrainedCorpus(
+            url=one.get("url"), content_hash=one["content_hash"], sources=tuple(one["sources"])
+        )
+        for one in facts
     ]
 
 
@@ -73,7 +105,7 @@ def tiers_of(corpus: Corpus, *, trained: Sequence[TrainedCorpus] | None) -> Corp
 
     A source of another name is held out, unless its images lie in a training corpus, which is
     looked up by their pixels. Of a source that was trained on, the subjects are held out where one
-    build parted them; where that cannot be shown, the tier is unknown.
+    build parted them. Where that cannot be shown, the tier is unknown.
 
     Args:
         corpus: What is evaluated on.
@@ -81,23 +113,58 @@ def tiers_of(corpus: Corpus, *, trained: Sequence[TrainedCorpus] | None) -> Corp
     """
     if not trained:
         return NO_TIERS
-    opened = [one for one in map(_opened, trained) if one is not None]
-    held_out = len(opened) == len(trained) and all(_are_apart(one, corpus) for one in opened)
-    names = {name for one in trained for name in one.sources}
-    known = "held_out_subjects" if held_out else UNKNOWN_TIER
     if any(one.content_hash == corpus.manifest.content_hash for one in trained):
-        known = "seen"
+        return CorpusTiers(by_source=dict.fromkeys(_names(corpus), "seen"))
+    found = [_opened(one, beside=corpus) for one in trained]
+    opened = [one for one in found if one is not None]
+    are_all_known = len(opened) == len(trained)
+    is_parted = are_all_known and all(_are_apart(one, corpus) for one in opened)
+    same, other = (
+        ("held_out_subjects" if is_parted else UNKNOWN_TIER),
+        ("held_out_sources" if are_all_known else UNKNOWN_TIER),
+    )
+    words = {word for one in trained for name in one.sources for word in source_words(name)}
     return CorpusTiers(
-        by_source={
-            source.name: known if source.name in names else "held_out_sources"
-            for source in corpus.manifest.sources
-        },
-        seen_keys=_seen_keys(corpus, opened=opened) if known != "seen" else frozenset(),
+        by_source={name: same if source_words(name) & words else other for name in _names(corpus)},
+        seen_keys=_seen_keys(corpus, opened=opened),
     )
 
 
-def _opened(trained: TrainedCorpus) -> Corpus | None:
-    """Return the training corpus itself, if it is still where it was."""
+def refuse_seen(corpus: Corpus, *, trained: Sequence[TrainedCorpus] | None) -> None:
+    """Raise where a gate would be measured on images that the model was trained on.
+
+    Raises:
+        ValueError: The corpus, or an image of it, was trained on.
+    """
+    tiers = tiers_of(corpus, trained=trained)
+    if "seen" in tiers.by_source.values():
+        told = "the model was trained on this very corpus"
+    elif tiers.seen_keys:
+        shown = min(tiers.seen_keys)
+        told = f"the model was trained on {len(tiers.seen_keys)} of its images, such as {shown}"
+    else:
+        return
+    raise ValueError(
+        f"data={corpus.url}: {told}, so a gate on it says nothing. Give a held-out split, such as "
+        "the test of the same build."
+    )
+
+
+def source_words(source: str) -> frozenset[str]:
+    """Return what a source may be called: `thyroidnodule-tn3k` of US30K's layout is also `tn3k`."""
+    names = (source, source.rpartition("-")[2])
+    return frozenset("".join(filter(str.isalnum, name)) for name in names)
+
+
+def _names(corpus: Corpus) -> list[str]:
+    return [source.name for source in corpus.manifest.sources]
+
+
+def _opened(trained: TrainedCorpus, *, beside: Corpus) -> Corpus | None:
+    """Return the training corpus itself: another split of the same build, or where it was."""
+    sibling = split_of_build(beside, content_hash=trained.content_hash)
+    if sibling is not None or trained.url is None:
+        return sibling
     try:
         corpus = open_corpus(trained.url)
     except (OSError, ValueError) as error:
@@ -115,8 +182,10 @@ def _opened(trained: TrainedCorpus) -> Corpus | None:
 
 def _are_apart(trained: Corpus, corpus: Corpus) -> bool:
     """Say whether one build parted the subjects of the two, or they share no source at all."""
-    names = [{source.name for source in one.manifest.sources} for one in (trained, corpus)]
-    return not names[0] & names[1] or were_parted_at_build(trained, corpus)
+    words, others = (
+        {word for name in _names(one) for word in source_words(name)} for one in (trained, corpus)
+    )
+    return not words & others or were_parted_at_build(trained, corpus)
 
 
 def _seen_keys(corpus: Corpus, *, opened: Sequence[Corpus]) -> frozenset[str]:

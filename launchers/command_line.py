@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from evaluation import OtherRankError
 from pipeline.options import describe_options, load_config
-from pipeline.refusal import LOST_RANK, LostRankError
+from pipeline.refusal import LOST_RANK, LostRankError, is_of_a_collective
 
 Schema = TypeVar("Schema")
 
@@ -34,7 +34,8 @@ def run_command(
     """Run `job` on the options given on the command line, and return the exit code.
 
     A `ValueError`, `OSError` or `RuntimeError` is the user's to mend: it becomes one line on the
-    error stream and exit code 2. `--traceback` shows where it arose.
+    error stream and exit code 2, or 75 where another process was lost. `--traceback` shows where
+    it arose.
 
     Args:
         schema: Dataclass of the command's options.
@@ -61,14 +62,25 @@ def run_command(
         return INTERRUPTED
     except OtherRankError:
         return USER_ERROR  # that one has said why
-    except LostRankError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return LOST_RANK
     except (ValueError, OSError, RuntimeError) as error:
         if show_traceback:
             _logger.exception("The command failed:")
-        sys.stderr.write(f"error: {error}\n")
-        return USER_ERROR
+        return _refuse(error)
+
+
+def _refuse(error: Exception) -> int:
+    """Say what went wrong and return the exit code."""
+    from model import is_without_room
+
+    # Where nobody looks after the ranks: before a training has begun, and in an evaluation.
+    if is_of_a_collective(error) and not isinstance(error, LostRankError):
+        advice = "Its own log says more. Start the same command again."
+        error = LostRankError.of(error, advice=advice)
+    remedy = ""
+    if is_without_room(error):
+        remedy = ". There is no room on the disk: make some, and start the same command again."
+    sys.stderr.write(f"error: {error}{remedy}\n")
+    return LOST_RANK if isinstance(error, LostRankError) else USER_ERROR
 
 
 def help_text(schema: type[Any], *, job: Callable[..., Any], presets: Path | None = None) -> str:

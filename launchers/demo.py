@@ -10,9 +10,12 @@ from launchers.command_line import run_command
 
 def demo(config: DemoConfig) -> None:
     """Try a deployable in the browser, on this machine alone; not a medical device."""
-    from evaluation import DemoServer, DeployablePredictor, opened_predictor
+    from evaluation import DemoServer, DeployablePredictor, ModelOptions, opened_predictor
 
-    with opened_predictor(config.model, tracking_uri=config.tracking_uri) as predictor:
+    options = ModelOptions(form=config.form, threads=config.threads)
+    with opened_predictor(
+        config.model, tracking_uri=config.tracking_uri, options=options
+    ) as predictor:
         if not isinstance(predictor, DeployablePredictor):
             raise ValueError(
                 f"model={config.model} is a run or a checkpoint, the demo opens deployables. "

@@ -29,7 +29,7 @@ def doctor(config: DoctorConfig) -> int:
 
 
 def _measure(config: DoctorConfig) -> "list[Finding]":
-    from pipeline.diagnosis import Finding
+    from pipeline.diagnosis import Finding, diagnose_estimate
     from pipeline.memory_estimate import build_dry_step, estimate_memory, time_dry_step
 
     step = build_dry_step(config)
@@ -40,8 +40,11 @@ def _measure(config: DoctorConfig) -> "list[Finding]":
     )
     what = f"{config.preset}, {config.micro_batch_size} images x {config.objects_per_image} objects"
     estimate = f"{what}: {memory.total / GIBIBYTE:.2f} GiB a process ({parts})"
-    findings = [Finding(topic="memory estimate", state="ok", found=estimate)]
-    if config.dry_step:
+    findings = [diagnose_estimate(memory.total, what=estimate)]
+    if config.dry_step and findings[0].state == "wrong":
+        found = "left out, as it would not fit into memory"
+        findings.append(Finding(topic="dry step", state="note", found=found))
+    elif config.dry_step:
         seconds = time_dry_step(step, config=config)
         found = f"{what}: {seconds:.2f} s on the CPU"
         findings.append(Finding(topic="dry step", state="ok", found=found))

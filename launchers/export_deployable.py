@@ -28,6 +28,7 @@ def export(config: ExportConfig) -> None:
         check_registry,
         export_deployable,
         sha256_of,
+        trained_corpora,
     )
     from model import find_checkpoint, load_segmenter
 
@@ -49,6 +50,7 @@ def export(config: ExportConfig) -> None:
             checkpoint=f"{run.resolve().name}/{checkpoint.name}" if run else checkpoint.name,
             training_sources=training_sources(config.training_data, run=run),
             config_hash=None if run is None else sha256_of(run / "config.yaml"),
+            trained_on=None if run is None else trained_corpora(run),
         ),
         held_out=HeldOut(corpus=corpus, protocol=protocol, gate=config.gate),
         forms=config.forms,
@@ -134,7 +136,7 @@ def _register(
         result=HeldOutResult(corpus=corpus, protocol=protocol, records=exported.first.records),
         tracking_uri=config.tracking_uri,
     )
-    standing = "champion" if registration.promotion.is_champion else "plain version"
+    standing = "champion" if registration.promotion.is_champion else "challenger"
     Console().print(
         f"{registration.uri} at {config.tracking_uri}\n"
         f"  {standing}: {registration.promotion.reason}",

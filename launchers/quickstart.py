@@ -17,6 +17,16 @@ EXAMPLE = "example.png"
 RUN_NAME = "phantom_tiny"
 GENERATOR_RUN_NAME = "phantom_autosamus"
 
+_ACCELERATE = """
+import signal
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+from accelerate.commands.accelerate_cli import main
+signal.signal(signal.SIGINT, lambda number, frame: None)
+main()
+"""
+# `accelerate`, but for Ctrl-C: by itself it would end with a traceback a quarter of a second later,
+# while the program that it has started, which Ctrl-C reaches as well, has yet to save.
+
 _logger = logging.getLogger(__name__)
 
 
@@ -57,7 +67,8 @@ def plan_steps(folder: Path) -> list[Step]:
     corpus, runs, deployable = folder / "corpus", folder / "runs", folder / "deployable"
     run, tracking = runs / RUN_NAME, f"sqlite:///{runs / 'mlflow.db'}"
     corpora = [f"data.train={corpus / 'train'}", f"data.validation={corpus / 'validation'}"]
-    launch = ["accelerate", "launch", f"--config_file={LAUNCHERS / 'accelerate' / 'one_cpu.yaml'}"]
+    one_cpu = LAUNCHERS / "accelerate" / "one_cpu.yaml"
+    launch = ["accelerate", "launch", "--quiet", f"--config_file={one_cpu}"]
     return [
         Step(
             title="shards",
@@ -140,6 +151,9 @@ def run_step(step: Step, *, folder: Path, later: Sequence[Step]) -> bool:
         step: One of `plan_steps`.
         folder: Of the quick start.
         later: The steps behind it; what they made is out of date once this one runs.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; the step has saved what it can, and has ended.
     """
     if is_done(step, folder=folder):
         _logger.info("%s: %s is there and is used again", step.title, step.proof)
@@ -150,7 +164,7 @@ def run_step(step: Step, *, folder: Path, later: Sequence[Step]) -> bool:
     if step.needs_example:
         words.append(_write_example(folder))
     _logger.info("%s: %s", step.title, " ".join(words))
-    code = subprocess.run(_with_interpreter(words), check=False).returncode
+    code = _run_to_its_end(words)
     if code:
         _logger.error("%s ended with exit code %d; what is done stays done", step.title, code)
         return False
@@ -159,15 +173,29 @@ def run_step(step: Step, *, folder: Path, later: Sequence[Step]) -> bool:
     return True
 
 
+def _run_to_its_end(words: Sequence[str]) -> int:
+    """Run a command and return its exit code; Ctrl-C reaches it too, and is not passed on before.
+
+    `subprocess.run` would kill the command a quarter of a second after Ctrl-C.
+    """
+    process = subprocess.Popen(with_interpreter(words))
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.wait()
+        _logger.warning("What is done stays done: the same command goes on from there.")
+        raise
+
+
 def _mark(step: Step, *, folder: Path) -> Path:
     return folder / "done" / step.title.replace(" ", "-")
 
 
-def _with_interpreter(words: Sequence[str]) -> list[str]:
+def with_interpreter(words: Sequence[str]) -> list[str]:
     """Return the command with this environment's programs, whatever `PATH` says."""
     program, *rest = words
     if program == "accelerate":
-        return [sys.executable, "-m", "accelerate.commands.accelerate_cli", *rest]
+        return [sys.executable, "-c", _ACCELERATE, *rest]
     return [sys.executable, *words]
 
 

@@ -21,13 +21,16 @@ def _register(config: RegisterConfig) -> list[str]:
         HeldOutResult,
         check_registry,
         evaluate_corpus,
+        refuse_seen,
         register_deployable,
+        trained_corpora,
     )
     from shards import open_corpus
 
     check_registry(config.tracking_uri)
     folder, corpus = Path(str(config.deployable)), open_corpus(str(config.data))
     predictor = DeployablePredictor(folder)
+    refuse_seen(corpus, trained=trained_corpora(folder))
     protocol = config.protocol or ("automatic" if predictor.is_automatic else "published_click")
     records = evaluate_corpus(predictor, corpus, protocol=protocol, model_name=config.name)
     registration = register_deployable(

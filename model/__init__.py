@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .segmenter import Segmenter
     from .weights_conversion import Conversion, convert_weights
     from .weights_report import WeightsReport
+    from .whole_files import is_without_room, why_not_written, written_aside
 
 _MODULE_OF_NAME = {
     "ABSENT": "prompts",
@@ -90,6 +91,7 @@ _MODULE_OF_NAME = {
     "feature_extractor": "encoder_features",
     "find_checkpoint": "checkpoint_folder",
     "freeze": "freezing",
+    "is_without_room": "whole_files",
     "load_feature_extractor": "encoder_export",
     "load_segmenter": "checkpoint_reading",
     "load_weights": "pretrained_weights",
@@ -98,10 +100,12 @@ _MODULE_OF_NAME = {
     "simulate_prompt": "prompt_simulation",
     "tensors_to_store": "pretrained_weights",
     "verify_complete": "checkpoint_folder",
+    "why_not_written": "whole_files",
     "write_base_record": "checkpoint_folder",
     "write_complete_marker": "checkpoint_folder",
     "write_encoder": "encoder_export",
     "write_flattened": "flattened_checkpoint",
+    "written_aside": "whole_files",
 }
 
 __all__ = [
@@ -142,6 +146,7 @@ __all__ = [
     "feature_extractor",
     "find_checkpoint",
     "freeze",
+    "is_without_room",
     "load_feature_extractor",
     "load_segmenter",
     "load_weights",
@@ -150,10 +155,12 @@ __all__ = [
     "simulate_prompt",
     "tensors_to_store",
     "verify_complete",
+    "why_not_written",
     "write_base_record",
     "write_complete_marker",
     "write_encoder",
     "write_flattened",
+    "written_aside",
 ]
 
 

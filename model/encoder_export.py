@@ -1,7 +1,6 @@
 """An image encoder on disk: its weights, and a description that says what its features are."""
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +13,7 @@ from .checkpoint_reading import load_segmenter
 from .encoder_features import FeatureExtractor, feature_extractor
 from .segmenter import Segmenter
 from .tensor_file import read_tensors
+from .whole_files import written_aside
 
 DESCRIPTION = "encoder.json"
 ENCODER_WEIGHTS = "encoder.safetensors"
@@ -26,24 +26,26 @@ def write_encoder(segmenter: Segmenter, folder: Path, *, preset: str | None = No
         segmenter: A relative of SAM, with its weights whole on this rank.
         folder: Must not exist yet; it appears when all is written.
         preset: Name of the preset, for people.
+
+    Raises:
+        OSError: The disk is full or not writable. What was written is removed.
     """
     if folder.exists():
         raise FileExistsError(f"{folder}: is there already. Remove it or choose another name.")
     extractor = feature_extractor(segmenter)
-    aside = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
     description = {
         "architecture": architecture_to_dict(segmenter, preset=preset),
         "stages": [asdict(stage) for stage in extractor.feature_info.stages],
     }
-    (aside / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     tensors = {
         name: value.cpu().contiguous()
         for name, value in extractor.image_encoder.state_dict().items()
     }
-    save_file(tensors, aside / ENCODER_WEIGHTS)
-    aside.rename(folder)
+    with written_aside(folder) as aside:
+        aside.mkdir()
+        text = json.dumps(description, indent=2) + "\n"
+        (aside / DESCRIPTION).write_text(text, encoding="utf-8")
+        save_file(tensors, aside / ENCODER_WEIGHTS)
 
 
 def load_feature_extractor(

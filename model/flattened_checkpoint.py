@@ -1,7 +1,6 @@
 """Writes a segmenter whole, so that it depends on no other file."""
 
 import json
-import shutil
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -9,6 +8,7 @@ from safetensors.torch import save_file
 from .building import architecture_to_dict
 from .checkpoint_folder import ARCHITECTURE, WEIGHTS, write_complete_marker
 from .segmenter import Segmenter
+from .whole_files import written_aside
 
 
 def write_flattened(segmenter: Segmenter, folder: Path, *, preset: str | None = None) -> None:
@@ -21,15 +21,16 @@ def write_flattened(segmenter: Segmenter, folder: Path, *, preset: str | None = 
         segmenter: Unwrapped, with its weights whole on this rank.
         folder: Must not exist yet; it appears when all is written.
         preset: Name of the preset, for people.
+
+    Raises:
+        OSError: The disk is full or not writable. What was written is removed.
     """
     if folder.exists():
         raise FileExistsError(f"{folder}: is there already. Remove it or choose another name.")
-    aside = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    description = architecture_to_dict(segmenter, preset=preset)
-    (aside / ARCHITECTURE).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    description = json.dumps(architecture_to_dict(segmenter, preset=preset), indent=2)
     tensors = {name: value.cpu().contiguous() for name, value in segmenter.state_dict().items()}
-    save_file(tensors, aside / WEIGHTS)
-    write_complete_marker(aside)
-    aside.rename(folder)
+    with written_aside(folder) as aside:
+        aside.mkdir()
+        (aside / ARCHITECTURE).write_text(f"{description}\n", encoding="utf-8")
+        save_file(tensors, aside / WEIGHTS)
+        write_complete_marker(aside)

@@ -97,6 +97,13 @@ _SMALL_SAM: dict[str, Any] = {
 }
 """For a CPU and random weights: what relatives of SAM are beside `samus_small`."""
 
+_TINY_SAM_UNET: dict[str, Any] = _TINY_SAM | {
+    "depth": 5,
+    "global_blocks": (1, 2, 3, 4),
+    "branch_blocks": (1, 1, 1, 1),
+    "branch_channels": (8, 16, 24, 32),
+}
+
 _TINY_GENERATOR: dict[str, Any] = {
     "num_task_tokens": 8,
     "num_emitted_tokens": 2,
@@ -147,11 +154,8 @@ PRESETS: dict[str, Architecture] = {
     "ultrasam_tiny": UltrasamArchitecture(**_TINY_SAM),
     "ultrasam_small": UltrasamArchitecture(**_SMALL_SAM),
     "ultrasam_vit_b": UltrasamArchitecture(),
-    "sam_unet_tiny": SamUnetArchitecture(
-        **_TINY_SAM | {"depth": 5, "global_blocks": (1, 2, 3, 4)},
-        branch_blocks=(1, 1, 1, 1),
-        branch_channels=(8, 16, 24, 32),
-    ),
+    "sam_unet_tiny": SamUnetArchitecture(**_TINY_SAM_UNET),
+    "sam_unet_res50_tiny": SamUnetArchitecture(**_TINY_SAM_UNET, branch_has_bottlenecks=True),
     "sam_unet_small": SamUnetArchitecture(
         **dict(_SMALL_SAM, global_blocks=(0, 1, 2, 3)),
         branch_blocks=(2, 2, 2, 2),

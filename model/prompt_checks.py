@@ -125,13 +125,13 @@ def _refuse_beyond(name: str, places: Int[Tensor, " prompt"], *, count: int, of:
 
 def _refuse_outside(name: str, points: Float[Tensor, "point 2"], *, limits: PromptLimits) -> None:
     margin = max(1.0, _MARGIN * limits.input_size)
+    lowest, highest = -margin, limits.input_size - 1 + margin
     # Written so that a coordinate that is not a number is outside as well.
-    is_inside = (points >= -margin) & (points <= limits.input_size - 1 + margin)
+    is_inside = (points >= lowest) & (points <= highest)
     if not is_inside.all():
         x, y = points[~is_inside.all(dim=1)][0].tolist()
         raise ValueError(
             f"Prompts.{name} holds ({x:g}, {y:g}), which is outside of the framed image of "
-            f"{limits.input_size} x {limits.input_size} pixels: expected (x, y) from -0.5 to "
-            f"{limits.input_size - 0.5:g}. Coordinates of the original image go through "
-            "segmenter.framing first."
+            f"{limits.input_size} x {limits.input_size} pixels: expected (x, y) from {lowest:g} "
+            f"to {highest:g}. Coordinates of the original image go through segmenter.framing first."
         )

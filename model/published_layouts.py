@@ -162,6 +162,7 @@ OFFICIAL_FILES: dict[str, str] = {
 """What files are by their sha256, if their publisher has never changed them."""
 
 ENCODER_OF_WIDTH = {768: "ViT-B", 1024: "ViT-L", 1280: "ViT-H"}
+NO_TRANSFORMER = "(no vision transformer of SAM's kind)"
 
 
 def recognise_layout(names: Collection[str]) -> Layout | None:
@@ -218,6 +219,6 @@ def describe_encoder(tensors: Mapping[str, Tensor]) -> str:
         if re.search(r"blocks\.\d+\.norm1\.weight$", name)
     ]
     if not widths:
-        return "(no vision transformer of SAM's kind)"
+        return NO_TRANSFORMER
     size = ENCODER_OF_WIDTH.get(widths[0], "a vision transformer of another size")
     return f"{size} ({widths[0]} wide, {len(blocks)} blocks)"

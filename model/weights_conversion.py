@@ -11,13 +11,19 @@ from torch import Tensor
 
 from .building import build_from_architecture, build_segmenter
 from .checkpoint_folder import ARCHITECTURE, find_checkpoint, read_json
-from .config import SamArchitecture, SamusArchitecture
+from .config import Architecture, SamArchitecture, SamusArchitecture
 from .conversion_config import ConversionConfig
 from .encoder_export import write_encoder
 from .flattened_checkpoint import write_flattened
 from .presets import PRESETS
 from .pretrained_weights import load_weights
-from .published_layouts import OWN_LAYOUT, describe_encoder, guess_layout, recognise_layout
+from .published_layouts import (
+    NO_TRANSFORMER,
+    OWN_LAYOUT,
+    describe_encoder,
+    guess_layout,
+    recognise_layout,
+)
 from .published_names import SAM_PAIRS, SAMUS_PAIRS, Pairs, published_name
 from .sam import SamSegmenter
 from .samus import SamusSegmenter
@@ -25,6 +31,7 @@ from .segmenter import Segmenter
 from .tensor_file import read_tensors
 from .tensor_matching import is_added, match_tensors
 from .weights_report import WeightsReport
+from .whole_files import written_aside
 
 _logger = logging.getLogger(__name__)
 
@@ -67,19 +74,32 @@ def convert_weights(config: ConversionConfig) -> Conversion:
 
 
 def fitting_preset(tensors: dict[str, Tensor], *, origin: str) -> str:
-    """Return the first preset that has exactly the tensors of a file, name by name and shape."""
+    """Return the first preset that has exactly the tensors of a file, name by name and shape.
+
+    What else has them is logged: no name and no shape tells MedSAM from SAM.
+    """
     recognised = recognise_layout(tensors)
     layout = recognised or OWN_LAYOUT
     named, _ = layout.translate(tensors)
     size = describe_encoder(named)
-    for name, architecture in PRESETS.items():
-        is_sam = isinstance(architecture, SamArchitecture)
-        if layout.kind not in (None, architecture.kind):
-            continue
-        if is_sam and f"({architecture.width} wide, {architecture.depth} blocks)" not in size:
-            continue
-        if _fits_exactly(name, named):
-            return name
+    fitting = [
+        name
+        for name, architecture in PRESETS.items()
+        if layout.kind in (None, architecture.kind)
+        and _is_of_size(architecture, size=size)
+        and _fits_exactly(name, named)
+    ]
+    if len(fitting) > 1:
+        _logger.warning(
+            "%s: taken for %s; also fits %s, which has the same tensors and uses them otherwise: "
+            "give preset=%s if the file is of that.",
+            origin,
+            fitting[0],
+            " and ".join(fitting[1:]),
+            " or preset=".join(fitting[1:]),
+        )
+    if fitting:
+        return fitting[0]
     is_readable = layout.kind is not None or recognised is OWN_LAYOUT
     guess = f"{layout.title} {size}" if is_readable else guess_layout(tensors)
     raise ValueError(
@@ -95,6 +115,10 @@ def write_published(segmenter: Segmenter, path: Path, *, layout: str) -> None:
         segmenter: Must have all parts of the published model and no more.
         path: A `.pth` or `.safetensors` file.
         layout: `sam` or `samus`.
+
+    Raises:
+        OSError: The disk is full or not writable. What was written is removed.
+        ValueError: The layout has no place for this model, or the name has another ending.
     """
     if path.suffix not in (".pth", ".safetensors"):
         raise ValueError(f"{path}: expected a name that ends in .pth or .safetensors.")
@@ -103,13 +127,12 @@ def write_published(segmenter: Segmenter, path: Path, *, layout: str) -> None:
         published_name(name, pairs=pairs): value.detach().cpu().contiguous()
         for name, value in segmenter.state_dict().items()
     }
-    aside = path.with_name(f"{path.name}.partial")
-    aside.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".pth":
-        torch.save(tensors, aside)
-    else:
-        save_file(tensors, aside)
-    aside.rename(path)
+    with written_aside(path) as aside:
+        if path.suffix == ".pth":
+            with aside.open("wb") as stream:
+                torch.save(tensors, stream)
+        else:
+            save_file(tensors, aside)
 
 
 def _build_for(config: ConversionConfig) -> tuple[Segmenter, str | None]:
@@ -124,6 +147,13 @@ def _build_for(config: ConversionConfig) -> tuple[Segmenter, str | None]:
     name = fitting_preset(read_tensors(source), origin=str(source))
     _logger.info("%s: fits the preset %s.", source, name)
     return build_segmenter(name), name
+
+
+def _is_of_size(architecture: Architecture, *, size: str) -> bool:
+    """Say whether an architecture's image encoder is of the size that `describe_encoder` found."""
+    if not isinstance(architecture, SamArchitecture):
+        return size == NO_TRANSFORMER
+    return f"({architecture.width} wide, {architecture.depth} blocks)" in size
 
 
 def _fits_exactly(preset: str, tensors: Mapping[str, Tensor]) -> bool:

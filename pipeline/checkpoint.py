@@ -4,7 +4,6 @@ A folder `step-00012000/` is written under another name, COMPLETE last, and rena
 interrupts it, the checkpoints before it stay as they were.
 """
 
-import errno
 import json
 import os
 import shutil
@@ -13,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -25,6 +23,7 @@ from model import (
     STEP_FOLDER,
     WEIGHTS,
     BaseFile,
+    why_not_written,
     write_base_record,
     write_complete_marker,
 )
@@ -32,9 +31,6 @@ from model import (
 from .run_folder.state import RunState
 
 OPTIMIZER = "optimizer.safetensors"
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""A full disk, a used-up quota, a limit on the size of files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,17 +157,11 @@ def _flush_to_disk(path: Path) -> None:
 
 
 def _explain(error: Exception, *, folder: Path) -> Exception:
-    """Return an error that says what to do; safetensors wraps the system's in one of its own."""
-    text = str(error)
-    is_full = getattr(error, "errno", None) in _NO_ROOM or any(
-        f"os error {number})" in text for number in _NO_ROOM
-    )
-    if is_full:
-        reason, remedy = "there is no room on the disk", "Make room"
-    elif isinstance(error, OSError | SafetensorError):
-        reason, remedy = text, "Make the folder writable"
-    else:
+    """Return an error that says what to do, if it is about the place."""
+    refusal = why_not_written(error)
+    if refusal is None:
         return error
+    reason, remedy = refusal
     return OSError(
         f"{folder}: the checkpoint could not be written: {reason}. The checkpoints before it are "
         f"intact. {remedy} and start the same command again; it resumes from the last one."

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from shards import open_corpus
+from shards import ReadingConfig, open_corpus
 
 PACKAGES = (
     "torch",
@@ -30,6 +30,10 @@ PACKAGES = (
 GIBIBYTE = 1024**3
 FREE_SPACE_WANTED = 10 * GIBIBYTE
 SERVER_TIMEOUT_SECONDS = 5
+STORE_TIMEOUT_SECONDS = 10.0
+"""Less than a run's patience: somebody waits for the answer."""
+ROOM_FOR_THE_REST = 0.2
+"""Share of the memory that an estimate should leave to fragmentation, libraries and loaders."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +63,10 @@ def diagnose_machine(folder: Path) -> list[Finding]:
 def diagnose_data(url: str) -> Finding:
     """Open a corpus as a run would: manifest, format version, shards and their sizes."""
     try:
-        corpus = open_corpus(url)
+        patience = ReadingConfig(
+            request_seconds=STORE_TIMEOUT_SECONDS, deadline_seconds=2 * STORE_TIMEOUT_SECONDS
+        )
+        corpus = open_corpus(url, reading=patience)
     except (ValueError, OSError) as error:
         return Finding(topic="data", state="wrong", found=str(error), remedy="mend `data`")
     manifest = corpus.manifest
@@ -82,6 +89,38 @@ def diagnose_tracking(uri: str) -> Finding:
             topic="MLflow", state="wrong", found=f"{path} cannot be written", remedy=remedy
         )
     return Finding(topic="MLflow", state="ok", found=f"{path} can be written")
+
+
+def diagnose_estimate(needed_bytes: int, *, what: str) -> Finding:
+    """Hold what a process of a run needs against the memory of the GPU, or of the machine.
+
+    Args:
+        needed_bytes: Of one process.
+        what: Says what was estimated.
+    """
+    place, there_bytes = _memory_of_a_run()
+    found = f"{what}; {place} has {there_bytes / GIBIBYTE:.2f} GiB"
+    remedy = (
+        "a smaller micro_batch_size (in a run data.micro_batch_size, with the same result), "
+        "activation_checkpointing=true, or a smaller preset"
+    )
+    if needed_bytes > there_bytes:
+        return Finding(topic="memory estimate", state="wrong", found=found, remedy=remedy)
+    if needed_bytes > (1 - ROOM_FOR_THE_REST) * there_bytes:
+        remedy = f"tight, as libraries and loaders come on top: {remedy}"
+        return Finding(topic="memory estimate", state="note", found=found, remedy=remedy)
+    return Finding(topic="memory estimate", state="ok", found=found)
+
+
+def _memory_of_a_run() -> tuple[str, int]:
+    """Return where a run would compute, and the bytes that it would find there."""
+    import psutil
+    import torch
+
+    if torch.cuda.is_available():
+        device = torch.cuda.get_device_properties(0)
+        return device.name, device.total_memory
+    return "free memory", psutil.virtual_memory().available
 
 
 def _tracking_server(uri: str) -> Finding:

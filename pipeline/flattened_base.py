@@ -11,7 +11,7 @@ from pathlib import Path
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from model import PRESETS, AutosamusArchitecture, load_segmenter
+from model import PRESETS, AutosamusArchitecture, load_segmenter, written_aside
 
 from .checkpoint import step_folders
 from .config import PretrainConfig
@@ -59,9 +59,8 @@ def _find_or_copy(base: str, *, folder: RunFolder) -> str:
         return base
     state = load_segmenter(base).state_dict()
     tensors = {name: value.contiguous() for name, value in state.items()}
-    aside = copy.with_name(f"{copy.name}.partial")
-    save_file(tensors, aside, metadata={_SOURCE: base})
-    aside.replace(copy)
+    with written_aside(copy) as aside:
+        save_file(tensors, aside, metadata={_SOURCE: base})
     _logger.info("%s: copied whole from %s.", copy, base)
     return str(copy)
 

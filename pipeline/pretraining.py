@@ -9,8 +9,12 @@ from .session_setup import open_session
 from .stop_signal import watch_stop_signals
 
 
-def pretrain(config: PretrainConfig) -> RunResult:
+def pretrain(config: PretrainConfig, *, launcher: int | None = None) -> RunResult:
     """Train until `run.max_steps`, from where the run of that name stopped (collective).
+
+    Args:
+        config: All options.
+        launcher: Process whose end stops the run, see `watch_stop_signals`.
 
     Raises:
         ValueError, OSError, RuntimeError: What the user can mend; the message says how.
@@ -18,7 +22,7 @@ def pretrain(config: PretrainConfig) -> RunResult:
     group = start_process_group(config.run, precision=config.precision)
     set_up_process(config.run, group=group)
     with (
-        watch_stop_signals() as stop,
+        watch_stop_signals(launcher=launcher) as stop,
         locked_run_folder(config.run, group=group) as folder,
         kept_progress(folder.path, config=config.run, group=group) as progress,
     ):

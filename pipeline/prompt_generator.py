@@ -20,13 +20,19 @@ from .run_folder.state import RUN_STATE, read_run_state
 from .session import RunResult
 
 
-def train_prompt_generator(config: PromptGeneratorConfig) -> RunResult:
+def train_prompt_generator(
+    config: PromptGeneratorConfig, *, launcher: int | None = None
+) -> RunResult:
     """Train a prompt generator on `parent` (collective).
+
+    Args:
+        config: All options.
+        launcher: Process whose end stops the run, see `watch_stop_signals`.
 
     Raises:
         ValueError, OSError, RuntimeError: What the user can mend; the message says how.
     """
-    return pretrain(on_parent(config))
+    return pretrain(on_parent(config), launcher=launcher)
 
 
 def on_parent(config: PromptGeneratorConfig) -> PromptGeneratorConfig:

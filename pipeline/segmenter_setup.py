@@ -152,8 +152,10 @@ def _refuse_untaken_prompts(config: PretrainConfig, segmenter: Segmenter) -> Non
             )
 
 
-def initialize_segmenter(prepared: PreparedSegmenter, *, source: str, registry: str) -> None:
-    """Load `initialize_from=` over the first weights; the optimizer stays fresh.
+def initialize_segmenter(prepared: PreparedSegmenter, *, source: str, registry: str) -> str:
+    """Load `initialize_from=` over the first weights, and return their layout's name.
+
+    The optimizer stays fresh.
 
     Args:
         prepared: Its weights are changed in place.
@@ -169,7 +171,7 @@ def initialize_segmenter(prepared: PreparedSegmenter, *, source: str, registry: 
         if prepared.base is not None and name not in prepared.saved_names
     }
     with _weights_of(source, registry=registry) as path:
-        load_weights(prepared.segmenter, path)
+        report = load_weights(prepared.segmenter, path)
     present = dict(prepared.segmenter.named_parameters())
     changed = [name for name, value in frozen.items() if not torch.equal(value, present[name])]
     if changed:
@@ -179,6 +181,7 @@ def initialize_segmenter(prepared: PreparedSegmenter, *, source: str, registry: 
             "or leave model.base out to train everything."
         )
     _logger.info("Weights are initialized from %s; the optimizer is fresh.", source)
+    return report.layout
 
 
 def _overrides(config: PretrainConfig, *, categories: tuple[str, ...]) -> dict[str, Any]:

@@ -4,8 +4,9 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tqdm import tqdm
 
@@ -25,6 +26,7 @@ from .checkpoint import (
 from .config import PretrainConfig
 from .ema import MovingAverage, weights_replaced
 from .engines.engine import Engine
+from .learnt_from import LEARNT_FROM
 from .process_group import ProcessGroup
 from .read_watch import ReadWatch
 from .requests import Requests, agree
@@ -66,6 +68,9 @@ class SessionParts:
     engine: Engine
     stepper: Stepper
     average: MovingAverage | None
+    learnt_from: Mapping[str, Any]
+    """Corpora behind the weights that the run starts from."""
+
     loader: StreamLoader[TrainingBatch]
     num_micro_batches: int
     """Of one rank in one step."""
@@ -97,7 +102,7 @@ class Session:
         # Alike on all ranks: it comes from the checkpoint, or is 0.
         self._requests = Requests(time_is_up=self._is_time_up(parts.state.elapsed_seconds))
         self._throughput = Throughput()
-        self._read_watch = ReadWatch(config.data, group=group)
+        self._read_watch = ReadWatch(config.data, group=group, corpora=parts.data.opened)
         peak = known_peak(group.device, precision=config.precision)
         self._utilisation = Utilisation(
             parts.prepared.segmenter,
@@ -163,6 +168,7 @@ class Session:
             "num_ranks": self._group.num_ranks,
             "device": str(self._group.device),
             "corpora": self._parts.data.facts,
+            LEARNT_FROM: self._parts.learnt_from,
         }
         self._records.begin(self.state, facts=facts)
         try:
@@ -221,7 +227,9 @@ class Session:
             **self._read_watch.agree(self._parts.loader.take_report()),
             **memory_in_use(self._group.device),
         }
-        self._records.write(self.state, kind="train", values=values)
+        # A server that does not answer must not take the time that a signal leaves to save.
+        is_pressed = self._requests.stop_signal > 0
+        self._records.write(self.state, kind="train", values=values, sends_now=not is_pressed)
         self._bar.set_postfix(loss=f"{outcome.losses['total']:.4f}", refresh=False)
 
     def validate(self) -> None:

@@ -17,6 +17,7 @@ from .distillation import open_teacher, start_from_teacher
 from .ema import MovingAverage
 from .engines.engine import Engine
 from .flattened_base import with_flattened_base
+from .learnt_from import learnt_from, read_learnt_from
 from .optimizer import build_optimizer
 from .process_group import ProcessGroup
 from .resume import checkpoint_to_resume, resume_state
@@ -50,6 +51,7 @@ def open_session(
     """
     per_step = _micro_batches_per_step(config, group=group)
     data = open_training_data(config.data, seed=config.run.seed)
+    given = config
     config = with_flattened_base(config, folder=folder, group=group)
     prepared = prepare_segmenter(config, categories=data.categories)
     if data.validation is not None:
@@ -57,6 +59,7 @@ def open_session(
     teacher = open_teacher(config.distillation, student=prepared.segmenter)
     checkpoint = group.on_main(lambda: checkpoint_to_resume(folder.checkpoints))
     identity = _identity(config, data=data, prepared=prepared)
+    layouts = {"model.base": prepared.base.layout if prepared.base else None}
     if checkpoint is not None:
         state = resume_state(checkpoint, identity=identity)
         prepared.load_saved_state(checkpoint)
@@ -66,12 +69,13 @@ def open_session(
         if teacher is not None:
             start_from_teacher(prepared.segmenter, teacher)
         if config.initialize_from is not None:
-            initialize_segmenter(
+            layouts["initialize_from"] = initialize_segmenter(
                 prepared,
                 source=config.initialize_from,
                 registry=config.tracking.address(Path(config.run.root)),
             )
 
+    kept = None if checkpoint is None else group.on_main(lambda: read_learnt_from(folder))
     synchronise_batch_norms(prepared.segmenter, num_ranks=group.num_ranks, device=group.device)
     step_module = TrainingStep(
         prepared.segmenter,
@@ -106,6 +110,7 @@ def open_session(
             segmenter=prepared.segmenter,
         ),
         average=average,
+        learnt_from=learnt_from(given, layouts=layouts) if kept is None else kept,
         loader=_training_loader(
             config, data=data, segmenter=prepared.segmenter, group=group, first_step=state.step
         ),

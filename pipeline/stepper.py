@@ -18,9 +18,16 @@ from .process_group import ProcessGroup
 from .schedule import learning_rate_at
 from .seeding import seed_step
 
+_LISTED_AT_MOST = 10
+"""Names in a message."""
+
 
 class NonFiniteLossError(RuntimeError):
     """A loss or gradient is NaN or infinite; no rank has moved its weights."""
+
+
+class NoGradientError(RuntimeError):
+    """A trainable parameter is in no loss; no rank has moved its weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +79,7 @@ class Stepper:
 
         Raises:
             NonFiniteLossError: On every rank, with the weights as they were.
+            NoGradientError: At the first step, on every rank.
         """
         seed_step(self._config.run.seed, step=step, rank=self._group.rank)
         sums: Counter[str] = Counter()
@@ -153,5 +161,13 @@ class Stepper:
         yield
         for hook in hooks:
             hook.remove()
-        names = sorted(missing)[:10]
-        assert not names, f"These parameters are trainable but get no gradient: {names}"
+        if missing:
+            raise NoGradientError(
+                f"These parameters are trainable but get no gradient: {_listed(sorted(missing))}. "
+                "In every batch, each has to be in the loss. Freeze them, or use them."
+            )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _LISTED_AT_MOST
+    return ", ".join(names[:_LISTED_AT_MOST]) + (f" and {more} more" if more > 0 else "")

@@ -42,16 +42,19 @@ class StopSignal:
 
 
 @contextmanager
-def watch_stop_signals() -> Iterator[StopSignal]:
+def watch_stop_signals(*, launcher: int | None = None) -> Iterator[StopSignal]:
     """Catch the stop signals for the length of a `with`, and give them back afterwards.
 
     Under `accelerate launch` and `torchrun` the end of the launcher counts as SIGTERM: a launcher
     that is killed leaves its trainers running, and nobody would ever stop them. Off the main
     thread, where Python allows no handlers, no signal is caught.
+
+    Args:
+        launcher: The parent of this process when it started; None takes the one that it has now.
     """
     stop = StopSignal()
     if _LAUNCHER_VARIABLES & os.environ.keys():
-        arguments = (stop, os.getppid())
+        arguments = (stop, os.getppid() if launcher is None else launcher)
         threading.Thread(target=_outlive_no_launcher, args=arguments, daemon=True).start()
     before = {}
     try:

@@ -37,9 +37,13 @@ class TrainingData:
         return tuple(sorted({name for one in self.corpora for name in one.manifest.categories}))
 
     @property
+    def opened(self) -> tuple[Corpus, ...]:
+        """All corpora of the run."""
+        return (*self.corpora, *([self.validation] if self.validation else []))
+
+    @property
     def facts(self) -> dict[str, Any]:
         """What `environment.json` and MLflow remember of the corpora."""
-        corpora = [*self.corpora, *([self.validation] if self.validation else [])]
         return {
             one.url: {
                 "is_trained_on": one in self.corpora,
@@ -49,7 +53,7 @@ class TrainingData:
                 "num_samples": one.num_samples,
                 "num_objects": one.manifest.num_objects,
             }
-            for one in corpora
+            for one in self.opened
         }
 
 

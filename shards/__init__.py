@@ -32,6 +32,7 @@ from .shard_writer import write_corpus
 from .shared_images import (
     SharedImage,
     find_shared_images,
+    split_of_build,
     was_checked_at_build,
     were_parted_at_build,
 )
@@ -100,6 +101,7 @@ __all__ = [
     "read_label",
     "read_manifest",
     "read_sequences",
+    "split_of_build",
     "survey_corpus",
     "try_source",
     "validate_corpus",

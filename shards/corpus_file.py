@@ -1,6 +1,7 @@
 """`corpus.json`: what a build of several splits says about itself."""
 
 import json
+from collections import Counter
 from typing import Any
 
 from .manifest import FORMAT_VERSION
@@ -9,13 +10,17 @@ from .storage import Storage
 CORPUS_NAME = "corpus.json"
 
 
-def read_corpus_file(url: str) -> dict[str, Any] | None:
+def read_corpus_file(url: str, *, counts: Counter[str] | None = None) -> dict[str, Any] | None:
     """Return what `corpus.json` at `url` says, or None where there is none.
+
+    Args:
+        url: Of the build.
+        counts: Gets the number of requests that were made again, as `retries`.
 
     Raises:
         ValueError: It is damaged.
     """
-    storage = Storage(url)
+    storage = Storage(url, counts=counts)
     where = storage.shown(CORPUS_NAME)
     try:
         fields = json.loads(storage.read(CORPUS_NAME))

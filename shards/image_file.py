@@ -137,15 +137,22 @@ def encode_png(pixels: np.ndarray) -> EncodedImage:
     return EncodedImage(content=buffer.getvalue(), extension="png")
 
 
-def decode_image(content: bytes, *, where: str, size: tuple[int, int] | None = None) -> np.ndarray:
+def decode_image(
+    content: bytes,
+    *,
+    where: str,
+    size: tuple[int, int] | None = None,
+    max_pixels: int | None = None,
+) -> np.ndarray:
     """Return the pixels of a stored picture: uint8, (row column) or (row column 3).
 
     Args:
         content: The whole file.
         where: Name for messages.
         size: Rows and columns that it must have, where they are known; told before it is unpacked.
+        max_pixels: That it may have at most, where no more than that is known.
     """
-    picture = open_picture(content, where=where, size=size)
+    picture = open_picture(content, where=where, size=size, max_pixels=max_pixels)
     if picture.mode not in {"L", "RGB"}:
         raise ValueError(
             f"{where}: the stored picture has mode {picture.mode}, shards hold 8-bit grey or RGB. "
@@ -154,16 +161,23 @@ def decode_image(content: bytes, *, where: str, size: tuple[int, int] | None = N
     return np.asarray(picture)
 
 
-def open_picture(content: bytes, *, where: str, size: tuple[int, int] | None = None) -> Image.Image:
+def open_picture(
+    content: bytes,
+    *,
+    where: str,
+    size: tuple[int, int] | None = None,
+    max_pixels: int | None = None,
+) -> Image.Image:
     """Decode a picture file; whatever is wrong with it becomes a `ValueError` that names it.
 
-    One that says to have other rows and columns than `size` is not unpacked: that may be a trap.
+    One that says to have other rows and columns than `size`, or more pixels than `max_pixels`, is
+    not unpacked: that may be a trap.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(content))
-            _check_size(picture, size=size)
+            _check_size(picture, size=size, max_pixels=max_pixels)
             picture.load()
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
         is_strange = isinstance(error, UnidentifiedImageError)  # it names the buffer, not the file
@@ -175,12 +189,14 @@ def open_picture(content: bytes, *, where: str, size: tuple[int, int] | None = N
     return picture
 
 
-def _check_size(picture: Image.Image, *, size: tuple[int, int] | None) -> None:
+def _check_size(
+    picture: Image.Image, *, size: tuple[int, int] | None, max_pixels: int | None
+) -> None:
+    said = f"it says that it has {picture.height} x {picture.width} pixels"
     if size is not None and (picture.height, picture.width) != size:
-        raise ValueError(
-            f"it says that it has {picture.height} x {picture.width} pixels, its masks have "
-            f"{size[0]} x {size[1]}"
-        )
+        raise ValueError(f"{said}, its masks have {size[0]} x {size[1]}")
+    if max_pixels is not None and picture.height * picture.width > max_pixels:
+        raise ValueError(f"{said}, its origin allows {max_pixels} in all")
 
 
 def _read_bytes(path: Path) -> bytes:

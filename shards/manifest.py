@@ -51,6 +51,8 @@ class ShardEntry:
     num_objects: int
     num_bytes: int
     sha256: str
+    index_sha256: str | None = None
+    """Of the file of offsets beside the tar; None in corpora that older programs built."""
 
     @property
     def index_name(self) -> str:
@@ -90,12 +92,16 @@ class Manifest:
         return hashlib.sha256(_canonical(self.to_json())).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields of the file; one that says nothing stays out, as before it existed."""
+        """Return the fields that say what the corpus holds, which the content hash covers.
+
+        One that says nothing stays out, as before it existed. The hashes of the index files do so
+        too: these follow from the shards, whose own hashes take part.
+        """
         fields: dict[str, Any] = {
             "split": self.split,
             # `dataclasses.asdict` would copy every value: seconds for a hundred thousand shards.
             "sources": [vars(source) for source in self.sources],
-            "shards": [vars(shard) for shard in self.shards],
+            "shards": [_without_index(shard) for shard in self.shards],
             "format_version": self.format_version,
         }
         if self.max_side_pixels is not None:
@@ -132,7 +138,7 @@ def parse_manifest(storage: Storage) -> Manifest:
         )
     try:
         manifest = _from_json(fields)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{where}: lacks a field ({error}). Build the corpus again.") from error
     if manifest.content_hash != fields.get("content_hash"):
         raise ValueError(
@@ -145,6 +151,10 @@ def parse_manifest(storage: Storage) -> Manifest:
 def write_manifest(manifest: Manifest, *, url: str) -> None:
     """Write the manifest: the last file of a corpus, which makes it one."""
     fields = {**manifest.to_json(), "content_hash": manifest.content_hash}
+    hashes = [shard.index_sha256 for shard in manifest.shards]
+    if any(hashes):
+        # Beside the shards, not in them: an older program passes over it.
+        fields["index_sha256"] = hashes
     Storage(url).write(MANIFEST_NAME, content=to_json_file(fields))
 
 
@@ -174,7 +184,15 @@ def _canonical(fields: dict[str, Any]) -> bytes:
     return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
 
 
+def _without_index(shard: ShardEntry) -> dict[str, Any]:
+    return {name: value for name, value in vars(shard).items() if name != "index_sha256"}
+
+
 def _from_json(fields: dict[str, Any]) -> Manifest:
+    num_shards = len(fields["shards"])
+    hashes = fields.get("index_sha256") or [None] * num_shards
+    if len(hashes) != num_shards:
+        raise ValueError(f"index_sha256 has {len(hashes)} entries for {num_shards} shards")
     sources = [
         ManifestSource(**{**source, "categories": tuple(source["categories"])})
         for source in fields["sources"]
@@ -182,7 +200,10 @@ def _from_json(fields: dict[str, Any]) -> Manifest:
     return Manifest(
         split=fields["split"],
         sources=tuple(sources),
-        shards=tuple(ShardEntry(**shard) for shard in fields["shards"]),
+        shards=tuple(
+            ShardEntry(**shard, index_sha256=index_sha256)
+            for shard, index_sha256 in zip(fields["shards"], hashes, strict=True)
+        ),
         format_version=fields["format_version"],
         max_side_pixels=fields.get("max_side_pixels"),
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import tarfile
 from typing import Any
 
@@ -12,6 +13,9 @@ OBJECTS_MEMBER = "objects.json"
 ORIGIN_MEMBER = "origin.json"
 IMAGE_MEMBERS = ("image.png", "image.jpg")
 _MEMBERS = (*IMAGE_MEMBERS, OBJECTS_MEMBER, ORIGIN_MEMBER)
+
+LARGEST_UNTOLD_SIZE = (4096, 4096)
+"""Rows and columns of an image of which neither masks nor origin tell any, at most."""
 
 _BLOCK_BYTES = tarfile.BLOCKSIZE
 
@@ -73,7 +77,13 @@ def read_sample(packed: bytes, *, where: str) -> UltrasoundSample:
     sizes = {(thing.rle.rows, thing.rle.columns) for thing in objects}
     if len(sizes) > 1:
         raise ValueError(f"{where}: {key} has masks of several sizes. Build the corpus again.")
-    image = decode_image(content, where=f"{where}: {key}", size=next(iter(sizes), None))
+    image = decode_image(
+        content,
+        where=f"{where}: {key}",
+        size=next(iter(sizes), None),
+        # One without masks may be smaller than it was published, and turned, but no larger.
+        max_pixels=None if sizes else math.prod(origin.original_size or LARGEST_UNTOLD_SIZE),
+    )
     return UltrasoundSample(key=key, image=image, objects=objects, origin=origin)
 
 
@@ -143,6 +153,10 @@ def _object_from_json(fields: dict[str, Any]) -> UltrasoundObject:
 def _origin_from_json(fields: dict[str, Any]) -> Origin:
     pairs = {
         name: None if fields[name] is None else tuple(fields[name])
-        for name in ("spacing_millimetres", "original_size", "intensity_window")
+        for name in ("spacing_millimetres", "intensity_window")
     }
-    return Origin(**{**fields, **pairs})
+    size = fields["original_size"]
+    if size is not None:
+        rows, columns = size
+        size = (int(rows), int(columns))
+    return Origin(**{**fields, **pairs, "original_size": size})

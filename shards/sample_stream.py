@@ -1,6 +1,7 @@
 """A torch loader over a stream plan; the only file of this package that imports torch."""
 
 import contextlib
+import copy
 import logging
 import threading
 import traceback
@@ -55,7 +56,8 @@ class SampleStream(Dataset[ItemT], Generic[ItemT]):
             replaces_broken: Whether the next sample of its shard stands in for one that is damaged
                 in its shard; else it is an error.
         """
-        self._corpora = tuple(corpora)
+        # Of its own: what is counted in them is what the stream takes, and nothing else.
+        self._corpora = tuple(copy.copy(corpus) for corpus in corpora)
         self._plan = plan
         self.transform = transform
         self._replaces_broken = replaces_broken

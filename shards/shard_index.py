@@ -24,13 +24,16 @@ def pack_index(records: list[tuple[int, int, np.ndarray]]) -> bytes:
     return np.array(records, dtype=INDEX_RECORD).tobytes()
 
 
-def parse_index(content: bytes, *, num_samples: int, num_bytes: int, where: str) -> np.ndarray:
+def parse_index(
+    content: bytes, *, num_samples: int, num_bytes: int, sha256: str | None, where: str
+) -> np.ndarray:
     """Return the records of an index file.
 
     Args:
         content: The whole file.
         num_samples: What the manifest promises.
         num_bytes: Size of the shard, which ends behind its last sample.
+        sha256: Of the file, as the manifest has it; None where it has none.
         where: Name for messages.
 
     Raises:
@@ -47,5 +50,10 @@ def parse_index(content: bytes, *, num_samples: int, num_bytes: int, where: str)
         raise ValueError(
             f"{where}: its samples end at byte {end}, its shard has {num_bytes} bytes: they do not "
             "belong together. Copy both again, or build the corpus again."
+        )
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError(
+            f"{where}: its sha256 is not the manifest's: it is damaged, or was replaced. Copy it "
+            "and its shard again, or build the corpus again."
         )
     return records

@@ -1,6 +1,7 @@
 """A corpus that can be read at any sample, from any fsspec URL, with one request a sample."""
 
 import bisect
+import contextlib
 import dataclasses
 import difflib
 import itertools
@@ -23,8 +24,8 @@ from .storage import Storage
 MAX_CACHED_INDEXES = 64
 """Index files kept in memory; at 48 bytes a sample some megabytes."""
 
-READINGS_OF_A_SAMPLE = 3
-"""From its store: bytes can be damaged on their way."""
+READINGS_OF_BYTES = 3
+"""From their store, of a sample or an index: bytes can be damaged on their way."""
 
 _SIMULTANEOUS_QUESTIONS = 16
 
@@ -45,10 +46,11 @@ def open_corpus(url: str, *, reading: ReadingConfig | None = None) -> "Corpus":
         ValueError: The manifest is damaged or newer, or a shard has another size.
         OSError: The store does not answer.
     """
-    storage = Storage(url, reading=reading)
+    counts: Counter[str] = Counter()
+    storage = Storage(url, reading=reading, counts=counts)
     manifest = parse_manifest(storage)
     _check_shards(storage, manifest=manifest)
-    return Corpus(url, manifest=manifest, reading=reading)
+    return Corpus(url, manifest=manifest, reading=reading, counts=counts)
 
 
 class Corpus:
@@ -59,12 +61,24 @@ class Corpus:
     """
 
     def __init__(
-        self, url: str, *, manifest: Manifest, reading: ReadingConfig | None = None
+        self,
+        url: str,
+        *,
+        manifest: Manifest,
+        reading: ReadingConfig | None = None,
+        counts: Counter[str] | None = None,
     ) -> None:
-        """Wrap a manifest that was checked; `open_corpus` is the way in."""
+        """Wrap a manifest that was checked; `open_corpus` is the way in.
+
+        Args:
+            url: Where it lies.
+            manifest: What it holds.
+            reading: As for `open_corpus`.
+            counts: What opening it took, to count on from; a copy of the corpus begins at nothing.
+        """
         self.url = url
         self.manifest = manifest
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter() if counts is None else counts
         self._reading = reading or ReadingConfig()
         self._cache = ShardCache.of(self._reading, counts=self.counts)
         self.samples_per_shard = tuple(shard.num_samples for shard in manifest.shards)
@@ -142,7 +156,15 @@ class Corpus:
         names = {source.name for source in kept}
         shards = tuple(shard for shard in self.manifest.shards if shard.source in names)
         manifest = dataclasses.replace(self.manifest, sources=tuple(kept), shards=shards)
-        return Corpus(self.url, manifest=manifest, reading=self._reading)
+        return Corpus(self.url, manifest=manifest, reading=self._reading, counts=self.counts)
+
+    @property
+    def storage(self) -> Storage:
+        """The folder, opened in the process that asks; what is asked of it is counted here."""
+        if self._storage is None or self._storage_process != os.getpid():
+            self._storage = Storage(self.url, reading=self._reading, counts=self.counts)
+            self._storage_process = os.getpid()
+        return self._storage
 
     @property
     def has_cache(self) -> bool:
@@ -152,12 +174,12 @@ class Corpus:
     def fetch(self, shard: int) -> None:
         """Take a shard into the cache; it is no error if that fails."""
         if self._cache is not None:
-            self._cache.fetch(self.manifest.shards[shard], storage=self._opened())
+            self._cache.fetch(self.manifest.shards[shard], storage=self.storage)
 
     def _read_packed(self, shard: int, sample: int) -> tuple[bytes, str]:
         entry = self.manifest.shards[shard]
         record = self._index(shard)[sample]
-        where = self._opened().shown(entry.name)
+        where = self.storage.shown(entry.name)
         packed = b""
         for packed in self._readings(entry, record=record):
             if np.array_equal(digest_bytes(packed), record["digest"]):
@@ -176,8 +198,8 @@ class Corpus:
             if packed is not None:
                 yield packed
                 self._cache.drop(entry)
-        storage = self._opened()
-        for number in range(1 if storage.is_local else READINGS_OF_A_SAMPLE):
+        storage = self.storage
+        for number in range(1 if storage.is_local else READINGS_OF_BYTES):
             self.counts["retries"] += number > 0
             try:
                 yield storage.read_range(entry.name, start=start, end=end)
@@ -191,19 +213,11 @@ class Corpus:
         if shard in self._indexes:
             self._indexes.move_to_end(shard)
             return self._indexes[shard]
-        entry = self.manifest.shards[shard]
-        storage = self._opened()
-        records = read_index(storage, entry=entry)
+        records = read_index(self.storage, entry=self.manifest.shards[shard])
         self._indexes[shard] = records
         if len(self._indexes) > MAX_CACHED_INDEXES:
             self._indexes.popitem(last=False)
         return records
-
-    def _opened(self) -> Storage:
-        if self._storage is None or self._storage_process != os.getpid():
-            self._storage = Storage(self.url, reading=self._reading, counts=self.counts)
-            self._storage_process = os.getpid()
-        return self._storage
 
 
 def check_licences(licences: Collection[str], *, corpora: Iterable[Corpus]) -> None:
@@ -225,7 +239,20 @@ def check_licences(licences: Collection[str], *, corpora: Iterable[Corpus]) -> N
 
 
 def read_index(storage: Storage, *, entry: ShardEntry) -> np.ndarray:
-    """Read and check the index file of a shard."""
+    """Read and check the index file of a shard, from a store again where it is not the right one.
+
+    Raises:
+        FileNotFoundError: It is missing.
+        ValueError: It does not fit the manifest.
+    """
+    for _ in range(0 if storage.is_local else READINGS_OF_BYTES - 1):
+        with contextlib.suppress(ValueError):
+            return _read_index_once(storage, entry=entry)
+        storage.counts["retries"] += 1
+    return _read_index_once(storage, entry=entry)
+
+
+def _read_index_once(storage: Storage, *, entry: ShardEntry) -> np.ndarray:
     where = storage.shown(entry.index_name)
     try:
         # One byte more than it should have tells that it has more.
@@ -236,7 +263,11 @@ def read_index(storage: Storage, *, entry: ShardEntry) -> np.ndarray:
             f"{where}: is missing. Copy the whole folder, or build the corpus again."
         ) from error
     return parse_index(
-        content, num_samples=entry.num_samples, num_bytes=entry.num_bytes, where=where
+        content,
+        num_samples=entry.num_samples,
+        num_bytes=entry.num_bytes,
+        sha256=entry.index_sha256,
+        where=where,
     )
 
 

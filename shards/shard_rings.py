@@ -78,23 +78,29 @@ class CappedSequences:
         by_first_frame = np.argsort(firsts)
         number = np.empty_like(by_first_frame)
         number[by_first_frame] = np.arange(len(number))
-        self._frames = np.argsort(number[sequence], kind="stable")
-        self._num_frames = np.bincount(number[sequence])
-        self._starts = np.cumsum(self._num_frames) - self._num_frames
-        self._taken = np.minimum(self._num_frames, max_per_sequence)
+        frames = np.argsort(number[sequence], kind="stable")
+        num_frames = np.bincount(number[sequence])
+        ends = np.cumsum(num_frames)
         homes = np.searchsorted(
-            np.cumsum(samples_per_shard), self._frames[self._starts], side="right"
+            np.cumsum(samples_per_shard), frames[ends - num_frames], side="right"
         )
         num_shards = len(samples_per_shard)
+        taken = np.minimum(num_frames, max_per_sequence)
+        self.num_samples = np.bincount(homes, taken, minlength=num_shards).astype(np.int64)
+        self._max_per_sequence = max_per_sequence
         self._first_sequence = np.searchsorted(homes, np.arange(num_shards + 1))
-        self.num_samples = np.bincount(homes, self._taken, minlength=num_shards).astype(np.int64)
+        self._first_frame = np.concatenate([[0], ends])[self._first_sequence]
+        # What is kept for each image and each sequence takes as few bytes as hold it.
+        self._frames = _narrowed(frames)
+        self._num_frames = _narrowed(num_frames)
 
     def samples(
         self, shard: int, *, first_turn: int, length: int, random_words: RandomWords
     ) -> Integers:
         """Return the samples of some turns; see `ShardRings`."""
         of_shard = slice(self._first_sequence[shard], self._first_sequence[shard + 1])
-        num_frames, taken = self._num_frames[of_shard], self._taken[of_shard]
+        num_frames = self._num_frames[of_shard].astype(np.int64)
+        taken = np.minimum(num_frames, self._max_per_sequence)
         words = random_words(int(self.num_samples[shard]), _RING_ORDER, shard)
         rounds, places = np.divmod(np.arange(first_turn, first_turn + length), len(words))
         places = np.argsort(words, kind="stable")[places]
@@ -103,17 +109,23 @@ class CappedSequences:
         turns = rounds * taken[sequence] + places - (ends - taken)[sequence]
         starts = np.cumsum(num_frames) - num_frames
         frames = starts[sequence] + turns % num_frames[sequence]
-        return self._shuffled_frames(of_shard, shard=shard, random_words=random_words)[frames]
+        return self._shuffled_frames(shard, num_frames=num_frames, random_words=random_words)[
+            frames
+        ]
 
     def _shuffled_frames(
-        self, sequences: slice, *, shard: int, random_words: RandomWords
+        self, shard: int, *, num_frames: Integers, random_words: RandomWords
     ) -> Integers:
-        """Return the frames of neighbouring sequences, those of each in a random order."""
-        num_frames = self._num_frames[sequences]
-        first = int(self._starts[sequences][0])
+        """Return the frames of a shard's sequences, those of each in a random order."""
+        first = int(self._first_frame[shard])
         words = random_words(int(num_frames.sum()), _SEQUENCE_ORDER, shard)
         order = np.lexsort((words, np.repeat(np.arange(len(num_frames)), num_frames)))
-        return self._frames[first : first + len(words)][order]
+        return self._frames[first : first + len(words)][order].astype(np.int64)
+
+
+def _narrowed(numbers: Integers) -> np.ndarray:
+    """Return numbers from 0 on in the smallest type that holds them all."""
+    return numbers.astype(np.min_scalar_type(numbers.max(initial=0)))
 
 
 def hash_of_sequences(sequences: np.ndarray[Any, np.dtype[np.uint64]]) -> str:

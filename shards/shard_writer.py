@@ -208,6 +208,7 @@ def _write_shard(
             shard_hash.update(END_OF_TAR)
             file.flush()
             os.fsync(file.fileno())
+        index = pack_index(records)
         entry = ShardEntry(
             name=name,
             source=first.source,
@@ -215,9 +216,10 @@ def _write_shard(
             num_objects=num_objects,
             num_bytes=num_bytes + len(END_OF_TAR),
             sha256=shard_hash.hexdigest(),
+            index_sha256=hashlib.sha256(index).hexdigest(),
         )
         # The index comes first, so that no tar lacks one.
-        storage.write(entry.index_name, content=pack_index(records))
+        storage.write(entry.index_name, content=index)
     return WrittenShard(entry=entry, samples=tuple(facts)), sample
 
 
@@ -261,6 +263,13 @@ def _check_sample(sample: UltrasoundSample, *, description: SourceDescription | 
             "(row column) or (row column 3)."
         )
     _check_pixels(sample)
+    rows, columns = sample.origin.original_size
+    if not sample.objects and rows * columns < sample.size[0] * sample.size[1]:
+        raise ValueError(
+            f"{key}: the image is {sample.size[0]} x {sample.size[1]} pixels, its "
+            f"origin.original_size {rows} x {columns}, and it has no mask to vouch for its size: "
+            "it would not be read back. Do not enlarge images, or give the size that it has."
+        )
     for thing in sample.objects:
         if (thing.rle.rows, thing.rle.columns) != sample.size:
             raise ValueError(

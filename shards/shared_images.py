@@ -13,7 +13,7 @@ import numpy as np
 
 from .corpus_file import read_corpus_file
 from .sample import key_word
-from .shard_reader import Corpus
+from .shard_reader import Corpus, open_corpus
 from .storage import Storage
 
 DIGEST = np.dtype("<u8")
@@ -82,12 +82,28 @@ def were_parted_at_build(first: Corpus, second: Corpus) -> bool:
     return shared is not None and not any(shared.values())
 
 
+def split_of_build(corpus: Corpus, *, content_hash: str) -> Corpus | None:
+    """Return the split of that hash out of the build that a corpus lies in; None where none is."""
+    folder, _ = _place(corpus.url)
+    fields = None if folder is None else read_corpus_file(folder)
+    splits = {} if fields is None else dict(fields["splits"])
+    names = [name for name, found in splits.items() if found == content_hash]
+    if not names:
+        return None
+    try:
+        split = open_corpus(f"{folder}/{names[0]}")
+    except (OSError, ValueError) as error:
+        _logger.warning("%s: %s", folder, error)
+        return None
+    return split if split.manifest.content_hash == content_hash else None
+
+
 def _shared_at_build(first: Corpus, second: Corpus) -> dict[str, int] | None:
     """Return what the splits of a build share; None for corpora that no build has compared."""
     (folder, name), (other_folder, other_name) = (_place(one.url) for one in (first, second))
     if folder is None or folder != other_folder or name == other_name:
         return None
-    fields = read_corpus_file(folder)
+    fields = read_corpus_file(folder, counts=first.counts)
     if fields is None or "num_shared_images" not in fields:
         return None
     hashes = fields["splits"]
@@ -113,12 +129,11 @@ def read_digests(corpus: Corpus, *, name_of: Callable[[str], str]) -> tuple[np.n
         FileNotFoundError: A file is missing.
         ValueError: A file does not fit its manifest.
     """
-    storage = Storage(corpus.url)
     ends = np.cumsum([0, *corpus.samples_per_shard])
     digests, places = [np.empty(0, DIGEST)], [np.empty(0, np.int64)]
     for source in corpus.manifest.sources:
         name = name_of(source.name)
-        digests.append(read_digest_file(storage, name=name, num_images=source.num_samples))
+        digests.append(read_digest_file(corpus.storage, name=name, num_images=source.num_samples))
         for number, shard in enumerate(corpus.manifest.shards):
             if shard.source == source.name:
                 places.append(np.arange(ends[number], ends[number + 1]))

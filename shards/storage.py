@@ -47,6 +47,7 @@ class Storage:
             ValueError: No filesystem is installed for the URL's scheme.
         """
         reading = reading or ReadingConfig()
+        self.counts: Counter[str] = Counter() if counts is None else counts
         self._seconds = reading.request_seconds
         try:
             self.filesystem, folder = fsspec.url_to_fs(
@@ -65,7 +66,7 @@ class Storage:
         self._retries = StoreRetries(
             url,
             deadline_seconds=reading.deadline_seconds,
-            counts=Counter() if counts is None else counts,
+            counts=self.counts,
         )
 
     def path(self, name: str) -> str:

@@ -7,6 +7,7 @@ know no deadline, count nothing, and some take an answer that breaks off for the
 import errno
 import logging
 import random
+import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
@@ -44,6 +45,7 @@ class StoreRetries:
         self._url = url
         self._deadline_seconds = deadline_seconds
         self._counts = counts
+        self._counting = threading.Lock()  # many threads ask for sizes when a corpus is opened
         self._jitter = random.Random()  # its own: pauses must not move anybody's random numbers
         self._pause = tenacity.wait_exponential(multiplier=0.1, max=LONGEST_PAUSE_SECONDS)
 
@@ -70,7 +72,8 @@ class StoreRetries:
             raise _explained(error, url=self._url) from error
 
     def _note(self, state: tenacity.RetryCallState) -> None:
-        self._counts["retries"] += 1
+        with self._counting:
+            self._counts["retries"] += 1
         error = state.outcome.exception() if state.outcome else None
         if state.attempt_number > 1 and error is not None:  # once is nothing to write home about
             _logger.warning(

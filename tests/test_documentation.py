@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import launchers.command_line
+from launchers.quickstart import plan_steps
 from pipeline.options import load_config
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -39,6 +40,10 @@ COMMANDS = [
     pytest.param(words, id=f"{_page_name(page)}: {' '.join(words)}")
     for page in PAGES
     for words in _commands(page)
+]
+COMMANDS += [
+    pytest.param(list(step.words), id=f"quick start: {step.title}")
+    for step in plan_steps(Path("quickstart"))
 ]
 
 

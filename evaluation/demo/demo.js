@@ -151,7 +151,8 @@ function showSizes() {
   const rows = shown().map((mask) => {
     const row = document.createElement("tr");
     const sizes = [mask.area, mask.longest_diameter, mask.shortest_diameter];
-    const texts = sizes.map((size) => (mask.num_pixels ? Number(size.toPrecision(4)).toLocaleString("en") : "none"));
+    const unit = mask.unit === masks[0].unit ? "" : ` ${mask.unit}`;
+    const texts = sizes.map((size) => (mask.num_pixels ? Number(size.toPrecision(4)).toLocaleString("en") + unit : "none"));
     for (const text of [nameOf(mask), ...texts]) row.append(Object.assign(document.createElement("td"), { textContent: text }));
     const swatch = Object.assign(document.createElement("span"), { className: "swatch" });
     swatch.style.background = colourOf(mask);
@@ -160,9 +161,14 @@ function showSizes() {
   });
   byId("sizes").replaceChildren(...rows);
   if (!masks.length) return;
-  byId("unit").textContent = masks[0].unit === "mm"
-    ? "Area in mm\u00b2, diameters of the largest piece in mm."
-    : "Area and diameters of the largest piece in pixels: the file does not say how large a pixel is.";
+  const reason = image.spacing
+    ? "a mask reaches out of the ultrasound region, and the file says how large a pixel is in there alone."
+    : "the file does not say how large a pixel is.";
+  const told = masks[0].unit === "mm"
+    ? "Area in mm\u00b2, diameters of the largest piece in mm"
+    : "Area and diameters of the largest piece in pixels";
+  const inPixels = masks.some((mask) => mask.unit === "px");
+  byId("unit").textContent = inPixels ? `${told}: ${reason}` : `${told}.`;
 }
 
 function tinted(mask) {

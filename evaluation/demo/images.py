@@ -1,6 +1,5 @@
 """The images that are open in the demo: encoded once, asked about many times."""
 
-import io
 import secrets
 import tempfile
 import threading
@@ -10,22 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from evaluation.deployable.predict import Prompt, read_image
 from evaluation.deployable.predictor import DeployablePredictor
 from evaluation.predictor import threshold_logits
 from evaluation.segmentation.input_files import open_frames
 from evaluation.segmentation.mask_measurement import Measurement, measure_mask
-from shards import is_frame_file, open_frame_file
+from evaluation.segmentation.pixel_scale import PixelScale, scale_of
 
-MAX_UPLOAD_BYTES = 64 * 2**20
-MAX_PIXELS = 25_000_000
+from .uploads import check_upload
+
 MAX_IMAGES = 8
 """That many are kept; the one that was not used for longest is forgotten first."""
-
-PICTURE_FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
-"""Only these decoders of Pillow see what was uploaded."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,7 +28,7 @@ class OpenImage:
     """One image, and all that a question about it needs."""
 
     pixels: np.ndarray
-    spacing_millimetres: tuple[float, float] | None
+    scale: PixelScale
     features: dict[str, Any]
     """What the encoder made of it; empty for a model without prompts."""
 
@@ -95,26 +90,19 @@ class DemoImages:
             FoundMask(
                 name=name,
                 mask=mask,
-                measurement=measure_mask(mask, spacing_millimetres=image.spacing_millimetres),
+                measurement=measure_mask(mask, spacing_millimetres=image.scale.under(mask)),
             )
             for name, mask in masks.items()
         ]
 
-    def _encode(
-        self, pixels: np.ndarray, spacing_millimetres: tuple[float, float] | None
-    ) -> OpenImage:
+    def _encode(self, pixels: np.ndarray, scale: PixelScale) -> OpenImage:
         features, masks = {}, {}
         if self.predictor.is_automatic:
             logits = self.predictor.predict_automatic([pixels])[0].logits
             masks = dict(zip(self.predictor.categories, self._cut(logits), strict=True))
         else:
             features = self.predictor.segmenter.encode(pixels)
-        return OpenImage(
-            pixels=pixels,
-            spacing_millimetres=spacing_millimetres,
-            features=features,
-            masks=masks,
-        )
+        return OpenImage(pixels=pixels, scale=scale, features=features, masks=masks)
 
     def _segment(self, image: OpenImage, *, prompt: Prompt) -> np.ndarray:
         segmenter = self.predictor.segmenter
@@ -127,39 +115,14 @@ class DemoImages:
         return threshold_logits(logits, image="The image", model="the model")
 
 
-def _decode(content: bytes) -> tuple[np.ndarray, tuple[float, float] | None]:
-    """Return the pixels of an uploaded file, and their spacing."""
+def _decode(content: bytes) -> tuple[np.ndarray, PixelScale]:
+    """Return the pixels of an uploaded file, and how large they are."""
     with tempfile.TemporaryDirectory(prefix="samuspretrain-demo-") as folder:
         path = Path(folder) / "upload"
         path.write_bytes(content)
         try:
-            _check_upload(content, path=path)
+            check_upload(content, path=path)
             opened = open_frames(path)
-            return read_image(next(opened.frames)), opened.spacing_millimetres
+            return read_image(next(opened.frames)), scale_of(path, opened)
         except ValueError as error:
             raise ValueError(str(error).replace(str(path), "The file")) from error
-
-
-def _check_upload(content: bytes, *, path: Path) -> None:
-    """Raise for what is too large or of another kind, before it is decoded."""
-    if is_frame_file(path):
-        opened = open_frame_file(path)
-        rows, columns = opened.size or (0, 0)
-        if opened.num_frames != 1:
-            raise ValueError(
-                f"The file holds {opened.num_frames} frames; the demo shows files of one frame. "
-                "Use launchers/predict.py for clips."
-            )
-    else:
-        try:
-            with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as picture:
-                columns, rows = picture.size
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise ValueError(
-                "The file cannot be read as an image. PNG, JPEG, TIFF, BMP and DICOM are read."
-            ) from error
-    if rows * columns > MAX_PIXELS:
-        raise ValueError(
-            f"The image has {columns} x {rows} pixels; the demo takes up to "
-            f"{MAX_PIXELS // 1_000_000} million. Crop it or scale it down."
-        )

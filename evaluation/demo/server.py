@@ -17,7 +17,8 @@ from evaluation.deployable.predict import Prompt
 from evaluation.deployable.predictor import DeployablePredictor
 from evaluation.segmentation.prompt_file import prompt_from_json
 
-from .images import MAX_UPLOAD_BYTES, DemoImages, FoundMask
+from .images import DemoImages, FoundMask
+from .uploads import MAX_UPLOAD_BYTES
 
 LOOPBACK = "127.0.0.1"
 MAX_QUESTION_BYTES = 64 * 1024
@@ -143,7 +144,7 @@ class _DemoHandler(BaseHTTPRequestHandler):
             token = self._demo.images.open(self._body(MAX_UPLOAD_BYTES))
             image = self._demo.images.image(token)
             rows, columns = image.pixels.shape[:2]
-            spacing = image.spacing_millimetres
+            spacing = image.scale.spacing_millimetres
             return _as_json({"token": token, "rows": rows, "columns": columns, "spacing": spacing})
         if self.path == "/answer":
             token, prompt = _read_question(self._body(MAX_QUESTION_BYTES))

@@ -12,6 +12,7 @@ from evaluation.evaluate import evaluate_corpus
 from evaluation.prediction import SegmenterPredictor
 from evaluation.records import EvaluationRecord
 from evaluation.summary import Summary, summarise
+from evaluation.training_tiers import TrainedCorpus, refuse_seen
 from model import Segmenter, architecture_to_dict, write_flattened
 from shards import Corpus, ManifestSource
 
@@ -53,6 +54,9 @@ class ModelOrigin:
 
     config_hash: str | None = None
     """sha256 of the run's options; None for a checkpoint on its own."""
+
+    trained_on: Sequence[TrainedCorpus] | None = None
+    """All that it learnt from, also by the weights that it began with; None where nobody knows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,9 +128,11 @@ def export_deployable(
 
     Raises:
         FileExistsError: The folder exists.
-        ValueError: The corpus holds no objects, a form cannot be measured, or all fail the gate.
+        ValueError: The corpus holds no objects, or images that the model was trained on; a form
+            cannot be measured, or all fail the gate.
     """
     check_destination(folder, overwrite=overwrite)
+    refuse_seen(held_out.corpus, trained=origin.trained_on)
     check_forms(list(forms))
     with new_deployable(folder, overwrite=overwrite) as partial:
         measured = _write_forms(
@@ -137,7 +143,9 @@ def export_deployable(
             held_out=held_out,
         )
         exported = _exported(folder, partial, measured=measured)
-        write_json(partial / EVALUATION_FILE, _evaluation(held_out, exported=exported))
+        write_json(
+            partial / EVALUATION_FILE, _evaluation(held_out, origin=origin, exported=exported)
+        )
         facts = CardFacts(
             model_name=origin.model_name,
             checkpoint=origin.checkpoint,
@@ -145,7 +153,9 @@ def export_deployable(
             is_automatic=segmenter.is_automatic,
             input_size=segmenter.framing.input_size,
             num_parameters=sum(weight.numel() for weight in segmenter.parameters()),
+            config_hash=origin.config_hash,
             training_sources=origin.training_sources,
+            trained_on=origin.trained_on,
             held_out_manifest=held_out.corpus.manifest,
             summary=exported.summary,
             forms=[_form_facts(partial, one) for one in measured],
@@ -193,8 +203,11 @@ def _write_forms(
     held_out: HeldOut,
 ) -> list[MeasuredForm]:
     """Write and measure every form; the folder keeps those that pass, and describes them."""
+    _logger.info("Tracing the graphs, which takes from seconds to some minutes.")
     float32 = export_graphs(segmenter, partial)
     model = SegmenterPredictor(segmenter)
+    num_images = held_out.corpus.num_samples
+    _logger.info("Measuring the model in torch on %d held-out images.", num_images)
     name, asked = str(description["model"]), (held_out.corpus, held_out.protocol)
     rows_of_model = evaluate_corpus(
         model, asked[0], protocol=asked[1], model_name=f"{name} in torch"
@@ -202,6 +215,7 @@ def _write_forms(
     measured = []
     for form in forms:
         graphs = float32
+        _logger.info("Measuring the %s graphs on %d held-out images.", form, num_images)
         if form != "float32":
             graphs = {role: write_form(partial / file, form) for role, file in float32.items()}
         write_json(partial / PREPROCESSING_FILE, {**description, "graphs": {form: graphs}})
@@ -247,6 +261,7 @@ def _exported(
 def _form_facts(partial: Path, measured: MeasuredForm) -> FormFacts:
     if measured.refusal is not None:
         return FormFacts(form=measured.form, parity=measured.parity, refusal=measured.refusal)
+    _logger.info("Timing the %s graphs in processes of their own.", measured.form)
     return FormFacts(
         form=measured.form,
         parity=measured.parity,
@@ -287,11 +302,19 @@ def _preprocessing(segmenter: Segmenter, *, origin: ModelOrigin) -> dict[str, An
     }
 
 
-def _evaluation(held_out: HeldOut, *, exported: ExportedDeployable) -> dict[str, Any]:
-    """Return what let the folder through the gate, and what was left out."""
+def _evaluation(
+    held_out: HeldOut, *, origin: ModelOrigin, exported: ExportedDeployable
+) -> dict[str, Any]:
+    """Return what let the folder through the gate, what was left out, and what was trained on."""
     manifest = held_out.corpus.manifest
     return {
         "format_version": 2,
+        "trained_on": None
+        if origin.trained_on is None
+        else [
+            {"content_hash": one.content_hash, "sources": list(one.sources)}
+            for one in origin.trained_on
+        ],
         "corpus": {
             "manifest_hash": manifest.content_hash,
             "split": manifest.split,

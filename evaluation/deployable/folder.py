@@ -10,6 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from evaluation.output_folder import check_writable
+from model import is_without_room
+
 PREPROCESSING_FILE = "preprocessing.json"
 CHECKSUMS_FILE = "checksums.json"
 WEIGHTS_FOLDER = "weights"
@@ -37,6 +40,7 @@ def new_deployable(folder: Path, *, overwrite: bool) -> Iterator[Path]:
 
     Raises:
         FileExistsError: The folder exists and may not be replaced.
+        OSError: The disk is full.
     """
     check_destination(folder, overwrite=overwrite)
     partial = folder.with_name(f"{folder.name}.partial")
@@ -47,9 +51,14 @@ def new_deployable(folder: Path, *, overwrite: bool) -> Iterator[Path]:
         (partial / REQUIREMENTS_FILE).write_text("\n".join(RUNTIME_REQUIREMENTS) + "\n")
         yield partial
         write_checksums(partial)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
-        raise
+        if not is_without_room(error):
+            raise
+        raise OSError(
+            f"{folder} could not be written: there is no room on the disk. Make room, or choose "
+            "another output=."
+        ) from error
     replaced = folder.with_name(f"{folder.name}.replaced")
     shutil.rmtree(replaced, ignore_errors=True)
     if folder.exists():
@@ -75,6 +84,7 @@ def check_destination(folder: Path, *, overwrite: bool) -> None:
             f"{folder} cannot be written: {nearest} is not a folder that this user may write to. "
             "Choose another output=."
         )
+    check_writable(folder)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -1,6 +1,10 @@
-"""Latency and memory of a deployable, measured in a process that holds nothing else."""
+"""Latency and memory of a deployable, measured in a process that holds nothing else.
+
+The memory is the process's. What a form takes on a GPU is not read.
+"""
 
 import json
+import platform
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -98,7 +102,7 @@ class Measurement:
     """Encoded, or segmented without prompts, in batches of `BATCH_SIZE`."""
 
     peak_memory_bytes: int
-    """Of the process, with one image at a time."""
+    """Of the process, with one image at a time; nothing that lies on a GPU is counted."""
 
     num_threads: int
 
@@ -119,3 +123,12 @@ def measure_deployable(folder: Path, *, form: str, num_threads: int) -> Measurem
         last_words = answer.stderr.strip().splitlines()[-1:] or ["no message"]
         raise RuntimeError(f"{folder / 'predict.py'} fails when it runs by itself: {last_words[0]}")
     return Measurement(**json.loads(answer.stdout), num_threads=num_threads)
+
+
+def processor_name() -> str:
+    """Return what this machine's processor calls itself, else what kind it is."""
+    facts = Path("/proc/cpuinfo")
+    for line in facts.read_text(encoding="utf-8").splitlines() if facts.is_file() else ():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from evaluation.confidence_intervals import Interval
 from evaluation.protocols import PROTOCOLS
 from evaluation.summary import METRICS, SHARES, Stratum, Summary
+from evaluation.training_tiers import TrainedCorpus
 from shards import Manifest, ManifestSource
 
-from .measurement import BATCH_SIZE, IMAGE_SIDE_PIXELS, Measurement
+from .measurement import BATCH_SIZE, IMAGE_SIDE_PIXELS, Measurement, processor_name
 from .parity import DiceChange, Parity
 
 CARD_METRICS = (
@@ -46,7 +47,15 @@ class CardFacts:
     is_automatic: bool
     input_size: int
     num_parameters: int
+    config_hash: str | None
+    """sha256 of the run's options; None for a checkpoint on its own."""
+
     training_sources: Sequence[ManifestSource]
+    """Of the run's own corpora."""
+
+    trained_on: Sequence[TrainedCorpus] | None
+    """All that it learnt from, also by the weights that it began with; None where nobody knows."""
+
     held_out_manifest: Manifest
     summary: Summary
     """Of the first form that was not left out."""
@@ -61,6 +70,7 @@ def model_card(facts: CardFacts) -> str:
         _description(facts),
         "## Training data",
         _training_data(facts.training_sources),
+        _learnt_from(facts),
         "## Evaluation",
         _evaluation(facts),
         "## Size and speed",
@@ -78,11 +88,13 @@ def _description(facts: CardFacts) -> str:
         else "the structure of an ultrasound image that clicks or a box point at"
     )
     forms = " and ".join(one.form for one in facts.forms if one.refusal is None)
+    options = "" if facts.config_hash is None else f" (its run's options: `{facts.config_hash}`)"
     return (
         "**Not a medical device.** For research only; no output may guide the care of a patient."
         "\n\n"
         f"This model ({facts.segmenter_kind}, {facts.num_parameters:,} parameters) segments {what}."
-        f" It was exported from `{facts.checkpoint}` as ONNX graphs in {forms} with an input of "
+        f" It was exported from `{facts.checkpoint}`{options} as ONNX graphs in {forms} with an "
+        "input of "
         f"{facts.input_size} x {facts.input_size} pixels. `predict.py` runs it with onnxruntime, "
         "numpy and pillow; `checksums.json` holds the sha256 of every file."
     )
@@ -98,6 +110,26 @@ def _training_data(sources: Sequence[ManifestSource]) -> str:
         "The licences of the data may restrict what this model may be used for.\n\n"
         + _sources_table(sources)
     )
+
+
+def _learnt_from(facts: CardFacts) -> str:
+    """Name every corpus by its hash, and say what the model did not learn in its own run."""
+    if not facts.trained_on:
+        return (
+            "Of all that it learnt from, also by the weights that it began with, the corpora are "
+            "not known; some of them may hold the images below."
+        )
+    rows = [(f"`{one.content_hash}`", ", ".join(one.sources)) for one in facts.trained_on]
+    words = ["All that it learnt from, by the hashes of the manifests:"]
+    words.append(_table(("manifest", "sources"), rows))
+    own = {source.name for source in facts.training_sources}
+    others = sorted({name for one in facts.trained_on for name in one.sources} - own)
+    if own and others:
+        words.append(
+            f"Of these, {', '.join(others)} taught the weights that it began with or a model that "
+            "it was trained from; the licences of that data hold for it as well."
+        )
+    return "\n\n".join(words)
 
 
 def _sources_table(sources: Sequence[ManifestSource]) -> str:
@@ -133,6 +165,7 @@ def _evaluation(facts: CardFacts) -> str:
             _results_table(overall),
             _strata_table("source", summary.by_source),
             _strata_table("category", summary.by_category),
+            *_sizes(summary),
             "Data of this split:",
             _sources_table(manifest.sources),
             "Every form of the graphs against the model in torch, on the same objects:",
@@ -192,6 +225,17 @@ def _strata_table(title: str, strata: dict[str, Stratum]) -> str:
     return _table((title, "objects", "subjects", "Dice", "missed"), rows)
 
 
+def _sizes(summary: Summary) -> list[str]:
+    """Return the thirds by size, and where they part; nothing where objects are too much alike."""
+    if not summary.by_size:
+        return []
+    limits = " and ".join(f"{100 * limit:.2g} %" for limit in summary.size_limits)
+    return [
+        f"Thirds by the structure's share of the image, parted at {limits}:",
+        _strata_table("size", summary.by_size),
+    ]
+
+
 def _interval(interval: Interval, *, is_share: bool = False) -> str:
     digits = ".1%" if is_share else ".3f"
     mean = format(interval.mean, digits)
@@ -219,9 +263,9 @@ def _costs(forms: Sequence[FormFacts]) -> str:
     ]
     note = (
         f"Measured on one image of {IMAGE_SIDE_PIXELS} x {IMAGE_SIDE_PIXELS} pixels, with a click "
-        f"where the model takes any ({platform.machine()} processor, {platform.system()}); images "
-        f"per second in batches of {BATCH_SIZE}, without clicks; peak memory of the process. "
-        "Opening includes imports and checksums."
+        f"where the model takes any ({processor_name()}, {platform.system()}); images per second "
+        f"in batches of {BATCH_SIZE}, without clicks; peak memory of the process, without that of "
+        "a GPU. Opening includes imports and checksums."
     )
     titles = ("form", "files opened", "threads", "opening", "first call", "median", "95 %")
     return f"{note}\n\n{_table((*titles, 'further click', 'images/s', 'memory'), rows)}"

@@ -166,11 +166,13 @@ def _export(
     num_bytes = sum(weight.numel() * weight.element_size() for weight in module.parameters())
     for name in ("onnx_ir", "onnxscript", "torch.onnx"):  # dozens of lines a graph
         logging.getLogger(name).setLevel(logging.WARNING)
-    with warnings.catch_warnings():
+    module.eval()
+    with torch.no_grad(), warnings.catch_warnings():
         # The exporter warns about its own use of torch, which nobody here can change.
         warnings.simplefilter("ignore")
+        module(*arguments)  # keeps what depends on weights alone, which so becomes a constant
         torch.onnx.export(
-            module.eval(),
+            module,
             arguments,
             path,
             input_names=input_names,

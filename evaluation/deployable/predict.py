@@ -61,11 +61,7 @@ class Segmenter:
         num_threads: int | None = None,
         verify: bool = True,
     ) -> None:
-        """Open a folder (None: that of this file) in one of its forms (None: the first).
-
-        `num_threads` None leaves the threads to onnxruntime (all cores); `verify` compares every
-        file with `checksums.json` first, and raises where one was damaged or changed.
-        """
+        """Open a folder (None: this file's) in a form (None: the first); verify its checksums."""
         self.folder = Path(__file__).parent if folder is None else Path(folder)
         if verify:
             verify_checksums(self.folder)
@@ -88,8 +84,11 @@ class Segmenter:
         box: Sequence[Number] | None = None,
     ) -> np.ndarray:
         """Return the mask of the prompted object, bool (1, row, column), asked as with `Prompt`."""
-        asked = Prompt(points=points, labels=labels, box=box)
-        return self._cut(self.logits(image, prompts=[asked]))
+        return self.masks(image, prompts=[Prompt(points=points, labels=labels, box=box)])
+
+    def masks(self, image: Picture, *, prompts: Sequence[Prompt]) -> np.ndarray:
+        """Return a mask for each prompt, bool (prompt, row, column); the image is encoded once."""
+        return self._cut(self.logits(image, prompts=prompts))
 
     def find(self, image: Picture) -> dict[str, np.ndarray]:
         """Return what a model without prompts finds: `masks`, bool (category, row, column).
@@ -100,23 +99,30 @@ class Segmenter:
         logits, presence = self.category_logits(image)
         masks = self._cut(logits)
         labels = np.where(masks.any(axis=0), logits.argmax(axis=0) + 1, 0).astype(np.uint8)
-        presence = 1.0 / (1.0 + np.exp(-presence.clip(-80.0, 80.0)))
-        return {"masks": masks, "label_map": labels, "presence": presence}
+        return {"masks": masks, "label_map": labels, "presence": 0.5 + 0.5 * np.tanh(presence / 2)}
 
     def category_logits(self, image: Picture) -> tuple[np.ndarray, np.ndarray]:
         """Return logits (category, row, column) on the image's grid, and those of presence."""
         pixels = read_image(image)
-        framed = frame_image(pixels, self.preprocessing)
-        outputs = self._graph("automatic").run(["logits", "presence"], {"images": framed[None]})
-        maps, presence = (np.asarray(output)[0] for output in outputs)
+        found = self._run("automatic", images=frame_image(pixels, self.preprocessing)[None])
         size = (pixels.shape[0], pixels.shape[1])
-        return np.stack([unframe_logits(one, size, self.preprocessing) for one in maps]), presence
+        maps = [unframe_logits(one, size, self.preprocessing) for one in found["logits"][0]]
+        return np.stack(maps), found["presence"][0]
 
     def _graph(self, name: str) -> onnxruntime.InferenceSession:
         if name not in self._graphs:
             method = "find, without prompts" if name != "automatic" else "segment, with a prompt"
             raise ValueError(f"{self.folder} does not answer that; call {method}.")
         return self._graphs[name]
+
+    def _run(self, name: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        graph = self._graph(name)
+        outputs = [output.name for output in graph.get_outputs()]
+        try:
+            return dict(zip(outputs, map(np.asarray, graph.run(outputs, inputs)), strict=True))
+        except Exception as error:  # onnxruntime's errors share no class but this
+            told = f"its graphs do not run ({' '.join(str(error).split())})"
+            raise RuntimeError(f"{self.folder}: {told}. Export the model again.") from error
 
     def _cut(self, logits: np.ndarray) -> np.ndarray:
         if not np.isfinite(logits).all():
@@ -131,16 +137,13 @@ class Segmenter:
         points, labels = self.frame_prompts(prompts, size)
         return self.decode(self.encode(pixels), points=points, labels=labels, original_size=size)
 
-    def encode(self, pixels: np.ndarray) -> dict[str, Any]:
+    def encode(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """Return the features of an 8-bit image (row, column) or (row, column, 3)."""
-        framed = frame_image(pixels, self.preprocessing)
-        encoder = self._graph("encoder")
-        names = [output.name for output in encoder.get_outputs()]
-        return dict(zip(names, encoder.run(names, {"images": framed[None]}), strict=True))
+        return self._run("encoder", images=frame_image(pixels, self.preprocessing)[None])
 
     def decode(
         self,
-        features: dict[str, Any],
+        features: dict[str, np.ndarray],
         *,
         points: np.ndarray,
         labels: np.ndarray,
@@ -148,8 +151,8 @@ class Segmenter:
     ) -> np.ndarray:
         """Return the logits (prompt, row, column) of framed prompts on the image's own grid."""
         index = np.zeros(len(points), dtype=np.int64)
-        prompts = {"image_index": index, "points": points, "point_labels": labels}
-        answers = np.asarray(self._graph("decoder").run(["logits"], {**features, **prompts})[0])
+        asked = {"image_index": index, "points": points, "point_labels": labels}
+        answers = self._run("decoder", **features, **asked)["logits"]
         return np.stack([unframe_logits(one, original_size, self.preprocessing) for one in answers])
 
     def frame_prompts(
@@ -167,7 +170,7 @@ class Segmenter:
 
 def verify_checksums(folder: Path) -> None:
     """Raise unless every file that `checksums.json` names is there, unchanged."""
-    for name, expected in _read_json(folder, "checksums.json")["files"].items():
+    for name, expected in _read_json(folder, "checksums.json", key="files")["files"].items():
         path = folder / name
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing. Copy the whole deployable folder again.")
@@ -180,7 +183,7 @@ def verify_checksums(folder: Path) -> None:
 
 def read_preprocessing(folder: Path) -> dict[str, Any]:
     """Return `preprocessing.json`, checked for a version that this file understands."""
-    content = _read_json(folder, "preprocessing.json")
+    content = _read_json(folder, "preprocessing.json", key="format")
     version = content.get("format_version")
     if content.get("format") != FORMAT_NAME or not isinstance(version, int):
         raise ValueError(f"{folder / 'preprocessing.json'} does not describe a {FORMAT_NAME}.")
@@ -192,7 +195,7 @@ def read_preprocessing(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _read_json(folder: Path, name: str) -> dict[str, Any]:
+def _read_json(folder: Path, name: str, *, key: str) -> dict[str, Any]:
     path = folder / name
     if not path.is_file():
         told = "is no deployable folder, or a part of one. Give what export_deployable wrote, whole"
@@ -201,20 +204,22 @@ def _read_json(folder: Path, name: str) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON ({error}). Copy the folder again.") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a JSON object, found {type(content).__name__}.")
+    if not isinstance(content, dict) or key not in content:
+        raise ValueError(f"{path} must hold a JSON object with {key!r}. Copy the folder again.")
     return content
 
 
 def _open_graph(path: Path, threads: int | None, *, on_gpu: bool) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    options.log_severity_level = 3
+    options.intra_op_num_threads, options.log_severity_level = threads or 0, 3
     providers = ["CUDAExecutionProvider"] * on_gpu + ["CPUExecutionProvider"]
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers)
+        graph = onnxruntime.InferenceSession(str(path), options, providers)
     except Exception as error:  # onnxruntime's errors share no class but this
         raise ValueError(f"{path} cannot be opened by onnxruntime: {error}") from error
+    if graph.get_providers()[0] != providers[0]:
+        raise ValueError(f"{path} is for GPUs, and onnxruntime finds none. Use another form.")
+    return graph
 
 
 def read_image(source: Picture) -> np.ndarray:
@@ -246,8 +251,7 @@ def read_image(source: Picture) -> np.ndarray:
 
 
 def _pixels_of(picture: Image.Image, *, name: str) -> np.ndarray:
-    num_frames = getattr(picture, "n_frames", 1)
-    if num_frames > 1:
+    if (num_frames := getattr(picture, "n_frames", 1)) > 1:
         raise ValueError(f"{name} holds {num_frames} frames; save the one to segment as a file.")
     upright = ImageOps.exif_transpose(picture)
     if upright.mode in DEEP_MODES:
@@ -266,8 +270,7 @@ def to_eight_bit(pixels: np.ndarray) -> np.ndarray:
     `WINDOW_PERCENTILES` to 0 .. 255; what is not finite, and an array of one value, becomes 0.
     """
     if pixels.ndim != 2 and not (pixels.ndim == 3 and pixels.shape[2] == 3):
-        wanted = "expected (rows, columns) or (rows, columns, 3)"
-        raise ValueError(f"The image has shape {pixels.shape}; {wanted}.")
+        raise ValueError(f"The image has shape {pixels.shape}; (rows, columns[, 3]) is expected.")
     if min(pixels.shape[:2]) < MIN_SIDE_PIXELS:
         wanted = f"at least {MIN_SIDE_PIXELS} on each side are expected"
         raise ValueError(f"The image has {pixels.shape[1]} x {pixels.shape[0]} pixels; {wanted}.")
@@ -287,12 +290,12 @@ def to_eight_bit(pixels: np.ndarray) -> np.ndarray:
 def frame_image(pixels: np.ndarray, preprocessing: dict[str, Any]) -> np.ndarray:
     """Return the model's input, float32 (channel, row, column) in [0, 1], of 8-bit pixels."""
     num_channels, side = preprocessing["num_channels"], preprocessing["input_size"]
-    mode = "L" if num_channels == 1 else "RGB"
-    converted = np.asarray(Image.fromarray(pixels).convert(mode), dtype=np.float32) / 255.0
+    converted = Image.fromarray(pixels).convert("L" if num_channels == 1 else "RGB")
     rows, columns = framed_size(pixels.shape[:2], preprocessing)
     padding = np.array(preprocessing["padding"] or [0.0], dtype=np.float32)
     framed = np.ones((num_channels, side, side), dtype=np.float32) * padding[:, None, None]
-    for channel, plane in enumerate(np.atleast_3d(converted).transpose(2, 0, 1)):
+    planes = np.atleast_3d(np.asarray(converted, dtype=np.float32) / 255.0)
+    for channel, plane in enumerate(planes.transpose(2, 0, 1)):
         framed[channel, :rows, :columns] = _resize(plane, rows, columns)
     return framed
 
@@ -340,15 +343,12 @@ def check_prompt(
     given = ["points"] * bool(points) + ["boxes"] * (box is not None) or ["nothing"]
     if not set(given) <= set(kinds):
         told = f"{' or '.join(kinds)}: give points=[(x, y)], or box=(x0, y0, x1, y1)"
-        raise ValueError(
-            f"The prompt holds {' and '.join(given)}, but this model is asked with {told}."
-        )
+        held = " and ".join(given)
+        raise ValueError(f"The prompt holds {held}, but this model is asked with {told}.")
     if len(labels) != len(points) or not set(labels) <= {FOREGROUND, BACKGROUND}:
-        told = f"{len(points)} points: one label per point, 1 for inside, else 0"
-        raise ValueError(f"labels {labels} for {told}.")
+        raise ValueError(f"labels {labels}: one label per point, 1 for inside, else 0.")
     if any(len(point) != 2 for point in points) or (box is not None and len(box) != 4):
-        wanted = f"pairs (x, y), and box {box} four numbers (x0, y0, x1, y1)"
-        raise ValueError(f"points {points} must be {wanted}.")
+        raise ValueError(f"points {points} must be pairs (x, y), and box {box} four numbers.")
     if box is not None and not (box[0] < box[2] and box[1] < box[3]):
         raise ValueError(f"box {tuple(box)} must be (x0, y0, x1, y1) with x0 < x1 and y0 < y1.")
     corners = [] if box is None else [(box[0], box[1]), (box[2], box[3])]
@@ -358,9 +358,7 @@ def check_prompt(
     margins = [[0.5]] * len(points) + [[0.0]] * len(corners)  # a box may end at the very edge
     is_inside = (places >= -0.5) & (places <= np.array([[columns, rows]]) - margins)
     for x, y in places[~is_inside.all(axis=1)]:
-        told = (
-            f"{columns} x {rows} pixels: x goes from 0 to {columns - 1} and y from 0 to {rows - 1}"
-        )
+        told = f"{columns} x {rows} pixels: x goes to {columns - 1} and y to {rows - 1}, from 0"
         raise ValueError(f"({x:g}, {y:g}) lies outside the image of {told}.")
     return np.column_stack([places, labels])
 
@@ -385,7 +383,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             masks = segmenter.segment(options.image, points=points, labels=labels, box=options.box)
             pixels = masks[0].astype(np.uint8) * 255
         Image.fromarray(pixels).save(output)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     sys.stdout.write(f"{output}: {np.count_nonzero(pixels)} of {pixels.size} pixels\n")

@@ -53,7 +53,7 @@ class PromptAnswers:
                 self._prompt(model_input["points"][row], model_input["point_labels"][row])
                 for row in asked
             ]
-            masks[asked] = self._segmenter.logits(images[index], prompts=prompts) > 0
+            masks[asked] = self._segmenter.masks(images[index], prompts=prompts)
         return {"masks": masks}
 
     def _find(self, images):  # noqa: ANN001, ANN202

@@ -1,8 +1,9 @@
 """The MLflow registry: deployables as versions of a model, the best one under `champion`.
 
-A version becomes champion when there is none, or when it beats the champion on the same held-out
-corpus: the lower bound of the paired bootstrap of the mean Dice difference is above 0. A champion
-that was never measured on that corpus is measured first. Every other version stays a plain one, and
+A version becomes champion when there never was one, or when it beats the champion on the same
+held-out corpus: the lower bound of the paired bootstrap of the mean Dice difference is above 0. A
+champion that was never measured on that corpus is measured first. After a demotion the version to
+beat is the last champion that was never withdrawn. Every other version becomes the challenger, and
 its tags say why. MLflow is imported where it is used: it costs more than a second.
 """
 
@@ -16,10 +17,11 @@ from evaluation.deployable.folder import RUNTIME_REQUIREMENTS
 from evaluation.deployable.predict import read_preprocessing, verify_checksums
 from evaluation.summary import summarise
 
-from .client import champion_of, local_database, open_registry
+from .client import local_database, open_registry
 from .promotion import HeldOutResult, Promotion, decide_promotion
+from .row_names import without_names
 from .rows import keep_records, rows_of_version
-from .standing import CHALLENGER, crown
+from .standing import CHALLENGER, crown, version_to_beat
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -70,12 +72,14 @@ def register_deployable(
             "Evaluate it on a corpus that holds objects."
         )
     with open_registry(tracking_uri) as client:
-        champion = champion_of(client, name)
-        if champion is None:
+        to_beat = version_to_beat(client, name)
+        if to_beat is None:
             promotion = Promotion(is_champion=True, reason=f"{name} had no champion")
         else:
-            rows = rows_of_version(client, champion, result=result, tracking_uri=tracking_uri)
-            promotion = decide_promotion(result.records, rows, champion=str(champion.version))
+            rows = rows_of_version(client, to_beat, result=result, tracking_uri=tracking_uri)
+            promotion = decide_promotion(
+                without_names(result.records), rows, champion=str(to_beat.version)
+            )
         version = _add_version(client, folder, name=name, result=result, promotion=promotion)
         if promotion.is_champion:
             crown(client, name, version=version, why=promotion.reason)

@@ -13,6 +13,7 @@ from evaluation.records import EvaluationRecord, read_records, write_records
 
 from .client import local_database, open_registry
 from .promotion import HeldOutResult
+from .row_names import without_names
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -60,13 +61,16 @@ def pull_deployable(reference: str, *, tracking_uri: str, destination: Path) -> 
 def rows_of_version(
     client: "MlflowClient", version: "ModelVersion", *, result: HeldOutResult, tracking_uri: str
 ) -> list[EvaluationRecord]:
-    """Return a version's rows on the corpus of `result`; measure and keep them if need be."""
+    """Return a version's rows on the corpus of `result`; measure and keep them if need be.
+
+    Their images and subjects bear hashes instead of names, see `without_names`.
+    """
     run_id = str(version.run_id)
     kept = {Path(entry.path).name for entry in client.list_artifacts(run_id, "evaluation")}
     with tempfile.TemporaryDirectory() as scratch:
         if result.records_file in kept:
             path = client.download_artifacts(run_id, f"evaluation/{result.records_file}", scratch)
-            return read_records(Path(path))
+            return without_names(read_records(Path(path)))
         _logger.info(
             "version %s has no rows on %s: it is evaluated first",
             version.version,
@@ -84,14 +88,14 @@ def rows_of_version(
             model_name=f"{version.name} version {version.version}",
         )
         keep_records(client, run_id, rows=rows, name=result.records_file)
-    return rows
+    return without_names(rows)
 
 
 def keep_records(
     client: "MlflowClient", run_id: str, *, rows: Sequence[EvaluationRecord], name: str
 ) -> None:
-    """Store rows with a version's run, under the name of the question that they answer."""
+    """Store rows, without names, with a version's run; `name` is that of their question."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / name
-        write_records(path, rows)
+        write_records(path, without_names(rows))
         client.log_artifact(run_id, str(path), "evaluation")

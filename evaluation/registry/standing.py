@@ -6,8 +6,9 @@ versions' own tags and the server's log.
 
 import datetime
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from shards import Corpus
 
@@ -17,6 +18,9 @@ from .rows import rows_of_version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+Action = Literal["promoted", "rolled back", "demoted"]
 
 CHAMPION = "champion"
 """Alias of the version to use."""
@@ -38,15 +42,46 @@ class StandingChange:
     """When, in UTC."""
 
     why: str
+    action: Action = "promoted"
 
 
-def crown(client: "MlflowClient", name: str, *, version: str, why: str) -> None:
+def champions_in_good_standing(changes: Sequence[StandingChange]) -> list[str]:
+    """Return the champions that were never withdrawn since they were promoted, the latest last.
+
+    A demotion withdraws the champion, a rollback all that came after the version it goes back to.
+    """
+    standing: list[str] = []
+    for change in changes:
+        if change.version is None:
+            standing = standing[:-1]
+        elif change.action == "rolled back" and change.version in standing:
+            standing = standing[: standing.index(change.version) + 1]
+        else:
+            standing = [*(one for one in standing if one != change.version), change.version]
+    return standing
+
+
+def version_to_beat(client: "MlflowClient", name: str) -> "ModelVersion | None":
+    """Return the champion; without one the latest that was never withdrawn; None for neither."""
+    champion = champion_of(client, name)
+    if champion is not None:
+        return champion
+    if not client.search_registered_models(f"name = '{name}'"):
+        return None
+    there = {str(one.version): one for one in client.search_model_versions(f"name = '{name}'")}
+    standing = champions_in_good_standing(_history(client, name))
+    return next((there[one] for one in reversed(standing) if one in there), None)
+
+
+def crown(
+    client: "MlflowClient", name: str, *, version: str, why: str, action: Action = "promoted"
+) -> None:
     """Make a version champion, and write that down."""
     client.set_registered_model_alias(name, CHAMPION, version)
     aliases = client.get_registered_model(name).aliases
     if str(aliases.get(CHALLENGER)) == version:
         client.delete_registered_model_alias(name, CHALLENGER)
-    _write_down(client, name, version=version, why=why)
+    _write_down(client, name, version=version, why=why, action=action)
 
 
 def champion_history(name: str, *, tracking_uri: str) -> list[StandingChange]:
@@ -63,7 +98,7 @@ def champion_history(name: str, *, tracking_uri: str) -> list[StandingChange]:
 def promote_version(
     name: str, *, version: str, corpus: Corpus, protocol: str | None, tracking_uri: str
 ) -> Promotion:
-    """Make a version champion if it passes the gate against the present one.
+    """Make a version champion if it passes the gate against the version to beat.
 
     Args:
         name: The registered model.
@@ -80,16 +115,17 @@ def promote_version(
         challenger, champion = client.get_model_version(name, version), champion_of(client, name)
         if champion is not None and str(champion.version) == version:
             raise ValueError(f"Version {version} of {name} is champion already.")
-        if champion is None:
+        to_beat = version_to_beat(client, name)
+        if to_beat is None or str(to_beat.version) == version:
             promotion = Promotion(is_champion=True, reason=f"{name} had no champion")
         else:
             asked = protocol or challenger.tags["protocol"]
             result = HeldOutResult(corpus=corpus, protocol=asked, records=[])
             rows = [
                 rows_of_version(client, one, result=result, tracking_uri=tracking_uri)
-                for one in (challenger, champion)
+                for one in (challenger, to_beat)
             ]
-            promotion = decide_promotion(rows[0], rows[1], champion=str(champion.version))
+            promotion = decide_promotion(rows[0], rows[1], champion=str(to_beat.version))
         client.set_model_version_tag(name, version, "decision", promotion.reason)
         if promotion.is_champion:
             crown(client, name, version=version, why=promotion.reason)
@@ -108,7 +144,8 @@ def demote_champion(name: str, *, why: str, tracking_uri: str) -> str:
         if champion is None:
             raise ValueError(f"{name} has no champion, so there is nothing to demote.")
         client.delete_registered_model_alias(name, CHAMPION)
-        _write_down(client, name, version=None, why=f"version {champion.version} demoted: {why}")
+        told = f"version {champion.version} demoted: {why}"
+        _write_down(client, name, version=None, why=told, action="demoted")
         return str(champion.version)
 
 
@@ -117,27 +154,31 @@ def roll_back(name: str, *, version: str | None, why: str, tracking_uri: str) ->
 
     Args:
         name: The registered model.
-        version: Which one; None takes the last champion that is not the present one.
+        version: Which one; None takes the last champion before the present one that was not
+            withdrawn itself, by a demotion or a rollback.
         why: For the history.
         tracking_uri: Where the registry is.
 
     Raises:
-        ValueError: No such version was ever champion.
+        ValueError: No such version was ever champion, or none is left that was not withdrawn.
         ConnectionError: The server does not answer.
     """
     with open_registry(tracking_uri) as client:
         champion = champion_of(client, name)
         present = None if champion is None else str(champion.version)
-        earlier = [one.version for one in _history(client, name) if one.version is not None]
-        others = [one for one in earlier if one != present]
-        if not others or (version is not None and version not in others):
+        history = _history(client, name)
+        others = {one.version for one in history} - {None, present}
+        standing = [one for one in champions_in_good_standing(history) if one != present]
+        target = version or next(reversed(standing), None)
+        if target is None or target not in others:
+            earlier = ", ".join(sorted(one for one in others if one is not None)) or "none"
             raise ValueError(
                 f"{name} cannot be rolled back to version {version or 'before'}: champions besides "
-                f"the present one ({present}) were {', '.join(others) or 'none'}. Promote a "
-                "version through the gate instead."
+                f"the present one ({present}) were {earlier}, of them never withdrawn "
+                f"{', '.join(standing) or 'none'}. Promote a version through the gate instead."
             )
-        target = version or others[-1]
-        crown(client, name, version=target, why=f"rolled back from version {present}: {why}")
+        told = f"rolled back from version {present}: {why}"
+        crown(client, name, version=target, why=told, action="rolled back")
         return target
 
 
@@ -147,8 +188,10 @@ def _history(client: "MlflowClient", name: str) -> list[StandingChange]:
     return [StandingChange(**json.loads(tags[key])) for key in changes]
 
 
-def _write_down(client: "MlflowClient", name: str, *, version: str | None, why: str) -> None:
+def _write_down(
+    client: "MlflowClient", name: str, *, version: str | None, why: str, action: Action
+) -> None:
     at = datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds")
-    change = StandingChange(version=version, at=at, why=why)
+    change = StandingChange(version=version, at=at, why=why, action=action)
     key = f"{_HISTORY}{len(_history(client, name)) + 1:06d}"
     client.set_registered_model_tag(name, key, json.dumps(asdict(change)))

@@ -4,7 +4,7 @@ FOLDER/
     comparison.html        tables, differences, robustness, click curves
     comparison.md, .tex    the tables
     comparison.json        every number and pair
-    strata.parquet         every mean of every model
+    strata.parquet         every mean of every model, and the other files of `parquet_files`
     differences.parquet    every pair
 """
 
@@ -25,7 +25,8 @@ from evaluation.training_tiers import TIERS
 
 from .figures import click_curves, difference_plot, heat_map
 from .page import bullets, card, html_table, page, text
-from .report import FOOTER, write_strata
+from .parquet_files import write_parquet_files
+from .report import FOOTER
 from .sections import FEWEST_IN_MAP, NOT_CLAIMED, click_curve
 from .tables import latex_table, markdown_table
 
@@ -47,8 +48,8 @@ def write_comparison(folder: Path, comparison: ModelComparison) -> Path:
     }
     for name, content in files.items():
         (folder / name).write_text(content + "\n", encoding="utf-8")
-    write_strata(
-        folder / "strata.parquet",
+    write_parquet_files(
+        folder,
         groups=[model.rows for model in comparison.models],
         summaries=[model.summary for model in comparison.models],
     )

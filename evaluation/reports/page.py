@@ -29,9 +29,11 @@ main { padding:0 1.2rem 2rem; }
 .tile span { color:var(--soft); font-size:.84rem; display:block; }
 .card { padding:1rem 1.1rem; margin:.8rem 0; }
 .soft { color:var(--soft); }
-.scroll { overflow-x:auto; }
+.scroll { overflow-x:auto; background:
+  linear-gradient(90deg,transparent,var(--paper) 70%) right/3rem 100% no-repeat local,
+  linear-gradient(270deg,rgb(20 40 60 / 22%),transparent) right/1rem 100% no-repeat; }
 table { border-collapse:collapse; font-size:.84rem; font-variant-numeric:tabular-nums; width:100%; }
-th, td { padding:.42rem .5rem; text-align:right; border-bottom:1px solid var(--line);
+th, td { padding:.42rem .38rem; text-align:right; border-bottom:1px solid var(--line);
   white-space:nowrap; }
 th:first-child, td:first-child { text-align:left; font-weight:600; position:sticky; left:0;
   background:var(--paper); }
@@ -39,7 +41,7 @@ thead th { color:var(--soft); font-weight:600; white-space:normal; vertical-alig
   border-bottom:2px solid var(--line); }
 td small { color:var(--soft); display:block; font-size:.76rem; letter-spacing:-.01em; }
 tbody tr:last-child td { border-bottom:0; }
-.figures { display:grid; grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));
+.figures { display:grid; grid-template-columns:repeat(auto-fill,minmax(min(100%,26rem),1fr));
   gap:.8rem; align-items:start; }
 .figures .card { overflow-x:auto; }
 svg { width:100%; min-width:28rem; height:auto; display:block; }

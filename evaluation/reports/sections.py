@@ -171,14 +171,15 @@ def _comparing_protocols(summaries: Sequence[Summary], *, tier: str) -> str:
         protocols = [summary.protocol for summary in single]
         columns = ["all", *categories]
         figures.append(heat_map(np.array(means), protocols=protocols, columns=columns))
+    words = "Mean Dice by protocol and category"
     if curve := click_curve(here):
         figures.append(click_curves({here[0].model: curve}))
+        words += f"; with k clicks, after each one ({MORE_PROTOCOLS[CLICKS_PROTOCOL]})"
     if not figures:
         return ""
     return (
         f"<h3>How much depends on the prompt: {text(TIERS[tier])}</h3>"
-        f'<p class="soft">Mean Dice by protocol and category; with k clicks, after each one '
-        f"({text(MORE_PROTOCOLS[CLICKS_PROTOCOL])}).</p>"
+        f'<p class="soft">{text(words)}.</p>'
         f'<div class="figures">{"".join(map(card, figures))}</div>'
     )
 
@@ -326,8 +327,8 @@ def _terms(record: EvaluationRecord, summary: Summary) -> str:
 def _recomputing(context: ReportContext) -> str:
     code = (
         "from pathlib import Path\n"
-        "from evaluation import read_records, summarise_each\n"
-        'summaries = summarise_each(read_records(Path("records.parquet")))'
+        "from evaluation import read_records_table, summarise_each\n"
+        'summaries = summarise_each(read_records_table(Path("records.parquet")))'
     )
     corpora = [
         f"{words['url']}: {words['num_images']} images, content hash {words['content_hash']}"

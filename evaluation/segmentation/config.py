@@ -44,6 +44,15 @@ class PredictConfig:
     base: str | None = None
     """File of frozen base weights, where a checkpoint was trained on one and it has moved."""
 
+    form: str | None = None
+    """Form of a deployable: float32, int8 or float16 (on a GPU); null takes its first."""
+
+    threads: int | None = None
+    """Threads of a prediction; null leaves it to torch or onnxruntime."""
+
+    device: str = "auto"
+    """Of a run or checkpoint: `auto` takes a GPU where there is one; else `cpu`, `cuda:1` ..."""
+
     def __post_init__(self) -> None:
         if not self.outputs:
             raise ValueError("outputs is empty, so nothing would be written. Name at least one.")
@@ -66,6 +75,12 @@ class DemoConfig:
 
     tracking_uri: str = DEFAULT_TRACKING_URI
     """Where the registry is, for models:/ names."""
+
+    form: str | None = None
+    """float32, int8 or float16 (on a GPU); null takes the deployable's first."""
+
+    threads: int | None = None
+    """Threads of a prediction; null takes all cores."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

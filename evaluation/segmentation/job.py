@@ -1,6 +1,5 @@
 """Pictures, DICOM files and videos in, masks in files out. No reference is needed."""
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +8,8 @@ import numpy as np
 
 from evaluation.deployable.predict import Prompt, check_prompt, read_image
 from evaluation.image_prompt import ImagePrompt
-from evaluation.model_opening import opened_predictor
+from evaluation.model_opening import ModelOptions, opened_predictor
+from evaluation.output_folder import check_writable
 from evaluation.predictor import Predictor, threshold_logits
 from shards import FrameFile, RunLength
 
@@ -26,6 +26,7 @@ from .mask_files import (
     write_png,
 )
 from .mask_measurement import measure_mask
+from .pixel_scale import OUT_OF_REGIONS, PixelScale, scale_of
 from .prompt_file import read_prompt_file
 
 
@@ -105,8 +106,11 @@ def segment_files(
             does not answer; or the only file cannot be segmented.
     """
     config, rows = job.config, []
+    options = ModelOptions(
+        base=config.base, form=config.form, threads=config.threads, device=config.device
+    )
     with opened_predictor(
-        config.model, tracking_uri=config.tracking_uri, base=config.base
+        config.model, tracking_uri=config.tracking_uri, options=options
     ) as predictor:
         _check_question(job, predictor=predictor)
         try:
@@ -127,15 +131,9 @@ def tables_of(job: SegmentationJob) -> list[Path]:
 
 def writable_folder(folder: Path) -> Path:
     """Make the folder, and raise before anything is computed if files cannot be written to it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError as error:
-        raise OSError(
-            f"output={folder}: nothing can be written there ({error.strerror}). Choose another "
-            "folder."
-        ) from error
+    check_writable(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _write_tables(rows: Sequence[MaskRow], *, job: SegmentationJob) -> None:
@@ -172,6 +170,7 @@ def _segment_file(
     result = SegmentedFile(path=file.path)
     try:
         opened = open_frames(file.path)
+        scale = scale_of(file.path, opened)
         stacks: dict[str, list[np.ndarray]] = {}
         for index, frame in enumerate(opened.frames):
             on_frame(file.name, index)
@@ -180,8 +179,10 @@ def _segment_file(
             _write_frame(frame, masks, stem=stem, file=file, job=job, into=result)
             for name, mask in masks.items():
                 result.rows.append(
-                    _row(mask, file=file, index=index, name=name, job=job, of=opened)
+                    _row(mask, file=file, index=index, name=name, job=job, scale=scale)
                 )
+                if "measurements" in job.config.outputs and scale.ends_before(mask):
+                    result.notes.append(f"{file.path}, frame {index}: {name} {OUT_OF_REGIONS}.")
                 if {"nifti", "dicom_seg"} & set(job.config.outputs):
                     stacks.setdefault(name, []).append(mask)
         _write_stacks(stacks, file=file, opened=opened, job=job, into=result)
@@ -197,15 +198,7 @@ def _masks_of(
 ) -> dict[str, np.ndarray]:
     """Return the mask of the prompt, or those of every category, by name."""
     pixels = read_image(pixels)  # refuses frames that are too small
-    try:
-        logits = _logits_of(pixels, file=file, job=job, predictor=predictor)
-    except (ValueError, OSError, RuntimeError):
-        raise
-    except Exception as error:  # onnxruntime's errors share no class but this
-        raise RuntimeError(
-            f"model={job.config.model}: its graphs do not run ({' '.join(str(error).split())}). "
-            "They are not those that were exported together: export the model again."
-        ) from error
+    logits = _logits_of(pixels, file=file, job=job, predictor=predictor)
     return {
         name: threshold_logits(
             answer, image=f"image={file.path}", model=f"model={job.config.model}"
@@ -265,11 +258,11 @@ def _row(
     index: int,
     name: str,
     job: SegmentationJob,
-    of: FrameFile,
+    scale: PixelScale,
 ) -> MaskRow:
-    wanted = job.config.outputs
-    spacing = of.spacing_millimetres
-    measured = measure_mask(mask, spacing_millimetres=spacing) if "measurements" in wanted else None
+    wanted, measured = job.config.outputs, None
+    if "measurements" in wanted:
+        measured = measure_mask(mask, spacing_millimetres=scale.under(mask))
     return MaskRow(
         file=file.name,
         frame=index,

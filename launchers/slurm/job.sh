@@ -6,6 +6,8 @@ mkdir -p "$logs"
 export PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1
 # srun does not take this over from sbatch.
 if [[ -n "${SLURM_CPUS_PER_TASK:-}" ]]; then export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"; fi
+# How long torch's launcher leaves ranks to save after a SIGTERM before it kills them; else 30 s.
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT="$grace_seconds"
 
 # SIGUSR2 comes here alone, ahead of the time limit; srun hands it on to the ranks, which save.
 # SIGTERM comes to everybody: Slurm ends the job, and queues it again itself where it should.

@@ -12,7 +12,7 @@ class AugmentationConfig:
     """Random changes of geometry and intensity; a probability of 0 switches one off.
 
     The published SAMUS: `rotation_probability=0.5 max_rotation_degrees=30 zoom_probability=0.5
-    max_zoom=1.3 gamma_probability=0.5 gamma_range=[1.0,2.4] contrast_probability=0.5
+    max_zoom=1.3 gamma_probability=0.5 gamma_range=[0.417,1.0] contrast_probability=0.5
     contrast_range=[0.8,2.0]`, all others 0.
     """
 

@@ -8,6 +8,40 @@ from pipeline.config import RunConfig
 _FIELDS_OF_DEEPSPEED = {"zero_stage", "deepspeed_multinode_launcher", "mixed_precision"}
 """What a file of launchers/accelerate/ may say to DeepSpeed; the rest are options of the run."""
 
+_NO_OFFLOADING = "offloading is not supported"
+_WHOLE_FIRST = "every rank first builds the model whole, and checkpoints are float32"
+_FLAGS_OF_DEEPSPEED = {
+    "ACCELERATE_DEEPSPEED_CONFIG_FILE": (
+        "deepspeed_config_file",
+        "",
+        "the files of launchers/accelerate/ are all there is to choose",
+    ),
+    "ACCELERATE_DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE": (
+        "offload_optimizer_device",
+        "none",
+        _NO_OFFLOADING,
+    ),
+    "ACCELERATE_DEEPSPEED_OFFLOAD_PARAM_DEVICE": ("offload_param_device", "none", _NO_OFFLOADING),
+    "ACCELERATE_DEEPSPEED_ZERO3_INIT": ("zero3_init_flag", "false", _WHOLE_FIRST),
+    "ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL": (
+        "zero3_save_16bit_model",
+        "false",
+        _WHOLE_FIRST,
+    ),
+    "ACCELERATE_GRADIENT_CLIPPING": (
+        "gradient_clipping",
+        "",
+        "it is the run's optimizer.clip_gradient_norm=",
+    ),
+    "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": (
+        "gradient_accumulation_steps",
+        "1",
+        "it follows from data.global_batch_size= and data.micro_batch_size=",
+    ),
+}
+"""What a flag of `accelerate launch` leaves in the environment: its name, the value with which it
+asks for nothing, and why it is not followed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchRequest:
@@ -61,11 +95,13 @@ def read_launch_request(environment: Mapping[str, str], *, precision: str) -> La
             f"accelerate launch was told mixed_precision={told}, the run precision={precision}. "
             "Leave it out of the launcher and set precision= alone."
         )
+    zero_stage = _read_zero_stage(environment)
+    _refuse_flags_of_deepspeed(environment)
     num_processes, rank = environment.get("WORLD_SIZE"), environment.get("RANK")
     return LaunchRequest(
         num_processes=None if num_processes is None else int(num_processes),
         rank=None if rank is None else int(rank),
-        zero_stage=_read_zero_stage(environment),
+        zero_stage=zero_stage,
     )
 
 
@@ -123,6 +159,17 @@ def _as_range(numbers: Sequence[int]) -> str:
         return f"rank {first}"
     is_range = last - first + 1 == len(numbers)
     return f"ranks {first}-{last}" if is_range else f"ranks {', '.join(map(str, numbers))}"
+
+
+def _refuse_flags_of_deepspeed(environment: Mapping[str, str]) -> None:
+    """Refuse what was typed beside the file: a run would go on without a word, and without it."""
+    for variable, (flag, nothing, reason) in _FLAGS_OF_DEEPSPEED.items():
+        value = environment.get(variable, nothing)
+        if value != nothing:
+            raise ValueError(
+                f"accelerate launch was told --{flag} {value}, which the run does not follow: "
+                f"{reason}. Leave it out."
+            )
 
 
 def _read_zero_stage(environment: Mapping[str, str]) -> int:

@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
 from torch import nn
 
 from pipeline.config import RunConfig
 from pipeline.process_group import ProcessGroup
-from pipeline.refusal import LOST_RANK, LostRankError
+from pipeline.refusal import LOST_RANK, LostRankError, is_of_a_collective
 
 SECONDS_BETWEEN_WRITES = 1.0
 
@@ -134,30 +133,29 @@ class RankProgress:
         try:
             yield
         except RuntimeError as error:
-            if isinstance(error, LostRankError) or not _is_of_a_collective(error):
+            if isinstance(error, LostRankError) or not is_of_a_collective(error):
                 raise
-            # The first sentence of what torch says; others guess at reasons.
-            said = str(error).partition("\n")[0].partition(". ")[0]
-            raise LostRankError(
-                f"Another rank died or hangs: {said}. {self.describe()} Its own log says more. The "
-                "same command goes on from the last checkpoint."
-            ) from error
+            advice = (
+                f"{self.describe()} Its own log says more. The same command goes on from the last "
+                "checkpoint."
+            )
+            raise LostRankError.of(error, advice=advice) from error
 
 
 @contextmanager
 def kept_progress(run: Path, *, config: RunConfig, group: ProcessGroup) -> Iterator[RankProgress]:
-    """Keep this rank's file up to date for the length of a `with`.
+    """Keep this rank's file up to date for the length of a `with`, entered together (collective).
 
     Raises:
         LostRankError: Another rank died, or hangs.
     """
+    group.on_main(lambda: _empty(run / FOLDER))
     progress = RankProgress(
         run,
         rank=group.rank,
         num_ranks=group.num_ranks,
         timeout_seconds=config.collective_timeout_seconds,
     )
-    (run / FOLDER).mkdir(exist_ok=True)
     ended = threading.Event()
     progress.write()
     watch = threading.Thread(target=progress.keep, args=(ended,), daemon=True)
@@ -171,9 +169,15 @@ def kept_progress(run: Path, *, config: RunConfig, group: ProcessGroup) -> Itera
         progress.write()
 
 
-def describe_ranks(run: Path, *, num_ranks: int) -> str:
-    """Return which ranks are behind the others, in words; empty where no rank has written."""
-    signs = read_signs(run, num_ranks=num_ranks)
+def describe_ranks(run: Path, *, num_ranks: int, since: float = 0.0) -> str:
+    """Return which ranks are behind the others, in words; empty where no rank has written.
+
+    Args:
+        run: Folder of the run.
+        num_ranks: All of them.
+        since: What is older is of an earlier start, in seconds since the epoch.
+    """
+    signs = [one for one in read_signs(run, num_ranks=num_ranks) if one.time >= since]
     if not signs:
         return ""
     lowest, highest = min(one.count for one in signs), max(one.count for one in signs)
@@ -195,6 +199,8 @@ def read_signs(run: Path, *, num_ranks: int) -> list[SignOfLife]:
     return signs
 
 
-def _is_of_a_collective(error: RuntimeError) -> bool:
-    """Tell the failure of a collective; gloo's have no type of their own, but name their source."""
-    return isinstance(error, torch.distributed.DistError) or "gloo/" in str(error)
+def _empty(folder: Path) -> None:
+    """Forget the ranks of an earlier start: until they are written anew, they would be named."""
+    folder.mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        path.unlink(missing_ok=True)

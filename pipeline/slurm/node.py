@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -118,6 +119,7 @@ def _launch(arguments: argparse.Namespace, *, run: Path) -> int:
 
     from pipeline.run_folder.rank_progress import describe_ranks  # noqa: PLC0415
 
+    began = time.time()
     try:
         launch_command(arguments)
     except ChildFailedError as error:
@@ -127,7 +129,7 @@ def _launch(arguments: argparse.Namespace, *, run: Path) -> int:
             _logger.error(  # noqa: TRY400 -- the ranks have their own tracebacks
                 "%s. %s",
                 "; ".join(f"rank {rank} {_words_for(end)}" for rank, end in sorted(ends.items())),
-                describe_ranks(run, num_ranks=num_processes(os.environ)),
+                describe_ranks(run, num_ranks=num_processes(os.environ), since=began),
             )
         return code
     except SignalException as error:

@@ -45,6 +45,7 @@ def job_script(config: SubmitConfig, *, stage: str, presets: Path, body: str) ->
 
 def _directives(config: SubmitConfig, *, stage: str) -> list[str]:
     settings = STAGES[stage].settings(config)
+    log = f"{stage}-{'%A_%a' if config.sweep else '%j'}.log"
     asked = {
         "gpus-per-node": settings.gpus_per_node or None,
         "cpus-per-task": settings.cpus_per_task,
@@ -54,8 +55,8 @@ def _directives(config: SubmitConfig, *, stage: str) -> list[str]:
     }
     return [
         f"--job-name={config.name}.{stage}",
-        f"--chdir={Path.cwd()}",
-        f"--output={chain_folder(config)}/logs/{stage}-{'%A_%a' if config.sweep else '%j'}.log",
+        f"--chdir={shlex.quote(str(Path.cwd()))}",
+        f"--output={shlex.quote(str(chain_folder(config) / 'logs' / log))}",
         "--open-mode=append",
         f"--nodes={settings.nodes}",
         "--ntasks-per-node=1",

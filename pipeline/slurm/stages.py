@@ -9,6 +9,7 @@ from evaluation import EvaluateConfig, ExportConfig, RegisterConfig
 from pipeline.config import PretrainConfig, TrackingConfig
 from pipeline.options import load_config
 from pipeline.prompt_generator_config import PromptGeneratorConfig
+from pipeline.refusal import refuse_unless
 
 from .config import StageConfig, SubmitConfig
 
@@ -150,6 +151,13 @@ def command_words(config: SubmitConfig, *, stage: str, number: int, presets: Pat
         ValueError: An option does not fit; the message names the stage.
     """
     known = STAGES[stage]
+    num_nodes = known.settings(config).nodes
+    refuse_unless(
+        known.is_distributed or num_nodes == 1,
+        f"{stage}.nodes",
+        num_nodes,
+        "1, as several would each run the whole command into one folder",
+    )
     swept = config.sweep[number] if config.sweep and stage == "pretrain" else []
     own: Sequence[str | None] = known.words(config, chain_names(config)[number])
     # What ties the stages together comes last, and so wins.

@@ -68,8 +68,22 @@ class RunRecords:
         self._join_mlflow(state)
         self._write_status(state, as_state="running", message="")
 
-    def write(self, state: RunState, *, kind: RowKind, values: Mapping[str, float]) -> None:
-        """Write a row of `metrics.jsonl`, and where the run stands."""
+    def write(
+        self,
+        state: RunState,
+        *,
+        kind: RowKind,
+        values: Mapping[str, float],
+        sends_now: bool = True,
+    ) -> None:
+        """Write a row of `metrics.jsonl`, and where the run stands.
+
+        Args:
+            state: Where that is.
+            kind: Of the row.
+            values: Of the row.
+            sends_now: Whether MLflow gets the row now, or with what it gets next.
+        """
         if self._is_on:
             if kind == "train" and self._system is not None:
                 values = {**values, **self._system.take()}
@@ -84,7 +98,7 @@ class RunRecords:
                     "the folder writable, and start the same command again; it resumes from the "
                     "last one."
                 ) from error
-            self._tracker.log_row(row)
+            self._tracker.log_row(row, sends_now=sends_now)
             # MLflow may have been away at the start.
             state.mlflow_run_id = self._tracker.run_id or state.mlflow_run_id
 

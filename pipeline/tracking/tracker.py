@@ -110,11 +110,12 @@ class Tracker:
         self._pending = list(rows)
         self._send()
 
-    def log_row(self, row: MetricRow) -> None:
-        """Send a row, and everything before it that could not be sent."""
+    def log_row(self, row: MetricRow, *, sends_now: bool = True) -> None:
+        """Send a row, and everything before it that could not be sent; or only keep it for then."""
         if self._is_on:
             self._pending.append(row)
-            self._send()
+            if sends_now:
+                self._send()
 
     def log_file(self, path: Path, *, folder: str = "") -> None:
         """Keep a file with the run, as it is when MLflow answers."""

@@ -26,6 +26,9 @@ class EncoderSource:
     preset: str | None = None
     """Architecture; a run or checkpoint knows its own."""
 
+    base: str | None = None
+    """File of frozen base weights, for a run or checkpoint whose base has moved."""
+
     def __post_init__(self) -> None:
         if self.weights is None and self.preset is None:
             raise ValueError("encoders: an entry needs `weights`, `preset` or both, and has none.")
@@ -87,6 +90,9 @@ class TransferConfig:
     num_workers: int = 1
     """Loader processes; 0 reads in this process."""
 
+    device: str = "auto"
+    """`auto` takes a GPU where there is one; else `cpu`, `cuda`, `cuda:1` ..."""
+
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     intervals: BootstrapOptions = field(default_factory=BootstrapOptions)
 
@@ -140,9 +146,9 @@ def _normalise_encoder(name: str, entry: Any) -> EncoderSource:  # noqa: ANN401 
         return entry
     if isinstance(entry, str):
         return EncoderSource(weights=entry)
-    if not isinstance(entry, dict) or not set(entry) <= {"weights", "preset"}:
+    if not isinstance(entry, dict) or not set(entry) <= {"weights", "preset", "base"}:
         raise ValueError(
             f"encoders.{name} is {entry}: expected a run or checkpoint, or {{preset: NAME}}, or "
-            "{preset: NAME, weights: FILE}."
+            "{preset: NAME, weights: FILE}, or {weights: RUN, base: FILE}."
         )
     return EncoderSource(**entry)

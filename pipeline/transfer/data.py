@@ -137,6 +137,11 @@ class TransferBatch:
     annotated: Bool[Tensor, "image category"]
     """Where not, an empty mask says nothing."""
 
+    def to(self, device: str) -> "TransferBatch":
+        """Return the batch on another device."""
+        fields = {name: value.to(device) for name, value in vars(self).items()}
+        return dataclasses.replace(self, **fields)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TransferView:
@@ -154,6 +159,8 @@ class TransferView:
     seed: int
     batch_size: int
     num_workers: int
+    device: str = "cpu"
+    """Where batches are put; images are read and framed on the CPU."""
 
     def once(self, images: Sequence[LabelledImage]) -> Iterable[TransferBatch]:
         """Return batches with every image once, in order and unchanged."""
@@ -178,7 +185,7 @@ class TransferView:
         if self.num_workers:
             context = fork_server(preload=[__name__])
             workers = {"multiprocessing_context": context, "worker_init_fn": prepare_worker}
-        return DataLoader(
+        batches = DataLoader(
             _ShownImages(self, images=images, places=places),
             batch_size=self.batch_size,
             collate_fn=_collate,
@@ -186,6 +193,7 @@ class TransferView:
             generator=torch.Generator(),  # its own, so that making a loader draws no global number
             **workers,
         )
+        return (batch.to(self.device) for batch in batches)
 
 
 class _ShownImages(Dataset[TransferBatch]):
@@ -247,10 +255,14 @@ def _collate(shown: list[TransferBatch]) -> TransferBatch:
 
 
 def _named(corpus: Corpus, *, label: Label) -> Iterator[tuple[int, frozenset[str], str]]:
-    """Yield place, labels and subject of every image, without decoding it."""
+    """Yield place, labels and subject of every image, without decoding it.
+
+    Subjects of two sources are never the same one, whatever they are called.
+    """
     for index in range(corpus.num_samples):
         objects, origin = corpus.read_annotations(*corpus.address(index))
+        subject = f"{origin.source}/{origin.subject}"
         if label == "source":
-            yield index, frozenset([origin.source]), origin.subject
+            yield index, frozenset([origin.source]), subject
         else:
-            yield index, frozenset(getattr(one, label) for one in objects), origin.subject
+            yield index, frozenset(getattr(one, label) for one in objects), subject

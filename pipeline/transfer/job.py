@@ -6,6 +6,7 @@ Axis names used in this file:
     feature   of the encoder's stages, averaged over the image
 """
 
+import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ from evaluation import (
     classification_differences,
     classification_intervals,
     count_overlap,
+    overlap_differences,
+    tiers_of,
+    trained_corpora,
+    usable_device,
 )
 from model import (
     PRESETS,
@@ -37,7 +42,7 @@ from model import (
 )
 from pipeline.batches import annotated_categories
 from pipeline.seeding import make_deterministic, seed_first_weights
-from shards import Corpus, open_corpus
+from shards import Corpus, find_shared_images, open_corpus
 
 from .config import EncoderSource, TransferConfig
 from .data import (
@@ -104,6 +109,7 @@ def run_transfer(config: TransferConfig) -> TransferOutcome:
     """
     make_deterministic()
     train, test = ([open_corpus(url) for url in urls] for urls in (config.train, config.test))
+    _refuse_shared_images(train, test)
     if config.task == "classification":
         classes = classes_of(train, label=config.label)
         images = [
@@ -157,6 +163,7 @@ class _Job:
         self._train = train
         self._test = test
         self._annotated = annotated_categories(corpora)
+        self._device = usable_device(config.device)
         self._opened: dict[str, Segmenter] = {}
         self._features: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -167,8 +174,11 @@ class _Job:
         """Train one head, and return what it says of the held-out images."""
         if name not in self._opened:  # one at a time: they can be large
             self._opened = {
-                name: open_encoder(name, self._config.sources[name], seed=self._config.seed)
+                name: open_encoder(name, self._config.sources[name], seed=self._config.seed).to(
+                    self._device
+                )
             }
+            _warn_of_seen_images(name, self._config)
             self._features = {}
         segmenter, labelled = self._opened[name], self.labelled(fraction)
         if method in {"linear_probe", "nearest_neighbours"}:
@@ -176,7 +186,7 @@ class _Job:
         seed_first_weights(self._config.seed)
         head = Classifier if self._config.task == "classification" else LightDecoder
         # On a copy of the encoder: the next head starts from it as it came.
-        module = head(feature_extractor(segmenter), len(self._classes))
+        module = head(feature_extractor(segmenter), len(self._classes)).to(self._device)
         view = self._view(segmenter)
         train_head(
             module,
@@ -189,7 +199,7 @@ class _Job:
             if isinstance(module, LightDecoder):
                 return self._segmented(module, view=view)
             logits = torch.cat([module(batch.images) for batch in view.once(self._test)])
-        return self._classified(logits.softmax(dim=1).double().numpy())
+        return self._classified(logits.softmax(dim=1).double().cpu().numpy())
 
     def _view(self, segmenter: Segmenter) -> TransferView:
         config = self._config
@@ -202,6 +212,7 @@ class _Job:
             seed=config.seed,
             batch_size=config.batch_size,
             num_workers=config.num_workers,
+            device=self._device,
         )
 
     def _classified(self, probabilities: Float[np.ndarray, "row class"]) -> ClassifiedImages:
@@ -251,11 +262,40 @@ class _Job:
                 image = next(images)
                 sample = image.read()
                 drawn = masks_by_category(sample, categories=self._classes)
-                found = view.framing.unframe(logits, original_size=sample.size).numpy() > 0
-                for place in np.flatnonzero(is_annotated.numpy()):
+                found = view.framing.unframe(logits, original_size=sample.size).cpu().numpy() > 0
+                for place in np.flatnonzero(is_annotated.cpu().numpy()):
                     dice.append(count_overlap(found[place], reference=drawn[place]).dice)
                     subjects.append(image.subject)
         return _SegmentedImages(dice=np.array(dice), subjects=tuple(subjects))
+
+
+def _refuse_shared_images(train: Sequence[Corpus], test: Sequence[Corpus]) -> None:
+    for one, other in itertools.product(train, test):
+        shared = next(find_shared_images(one, other), None)
+        if shared is not None:
+            raise ValueError(
+                f"test: {other.url} shares images with {one.url}: {shared.second_key} is "
+                f"{shared.first_key}, so heads would be scored on what they learnt. Give splits of "
+                "one build."
+            )
+
+
+def _warn_of_seen_images(name: str, config: TransferConfig) -> None:
+    """Say where an encoder's own training held images that the heads are scored on."""
+    weights = config.sources[name].weights
+    trained = None if weights is None else trained_corpora(Path(weights))
+    for url in config.test if trained else []:
+        corpus = open_corpus(url)
+        tiers = tiers_of(corpus, trained=trained)
+        seen = "all" if "seen" in tiers.by_source.values() else len(tiers.seen_keys)
+        if seen:
+            _logger.warning(
+                "encoders.%s was itself trained on %s of the %d images of %s.",
+                name,
+                seen,
+                corpus.num_samples,
+                url,
+            )
 
 
 def open_encoder(name: str, source: EncoderSource, *, seed: int) -> Segmenter:
@@ -280,7 +320,9 @@ def open_encoder(name: str, source: EncoderSource, *, seed: int) -> Segmenter:
                 f"encoders.{name}: there is no run or checkpoint {source.weights}. For a weights "
                 "file write {preset: NAME, weights: FILE}; for random weights {preset: NAME}."
             )
-        segmenter = load_segmenter(source.weights)
+        segmenter = load_segmenter(
+            source.weights, base=None if source.base is None else Path(source.base)
+        )
     else:
         segmenter = build_segmenter(source.preset)
         report = load_weights(segmenter, source.weights)
@@ -294,7 +336,7 @@ def _features(
 ) -> Float[np.ndarray, "row feature"]:
     with torch.inference_mode():
         pooled = [pooled_features(encoder, batch.images) for batch in view.once(images)]
-    return torch.cat(pooled).double().numpy()
+    return torch.cat(pooled).double().cpu().numpy()
 
 
 def _scores(answers: _Answers, *, config: TransferConfig) -> dict[str, Interval]:
@@ -313,6 +355,8 @@ def _differences(
         return classification_differences(answers, reference=reference, options=config.intervals)
     assert isinstance(reference, _SegmentedImages)
     interval, _ = bootstrap_difference(
-        answers.dice - reference.dice, subjects=answers.subjects, options=config.intervals
+        overlap_differences(answers.dice, reference.dice),
+        subjects=answers.subjects,
+        options=config.intervals,
     )
     return {"dice": interval}

@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluation import Table, format_interval, markdown_table
+import numpy as np
+
+from evaluation import Table, format_interval, markdown_table, without_nan
 
 from .job import SCORES, TransferOutcome, TransferRow
 
@@ -29,12 +31,14 @@ def write_transfer(outcome: TransferOutcome, *, folder: Path) -> Table:
     folder.mkdir(parents=True, exist_ok=True)
     table = transfer_table(outcome)
     text = f"{table.caption}\n\n{markdown_table(table)}\n"
-    if len({row.fraction for row in outcome.rows}) > 1:
-        _draw_curves(outcome, path=folder / "curves.png")
+    has_curves = len({row.fraction for row in outcome.rows}) > 1
+    if has_curves:
         text += "\n![Score against labelled images](curves.png)\n"
     (folder / "transfer.md").write_text(text, encoding="utf-8")
-    numbers = json.dumps(dataclasses.asdict(outcome), indent=2)
+    numbers = json.dumps(without_nan(dataclasses.asdict(outcome)), indent=2, allow_nan=False)
     (folder / "transfer.json").write_text(numbers + "\n", encoding="utf-8")
+    if has_curves:
+        _draw_curves(outcome, path=folder / "curves.png")
     return table
 
 
@@ -95,13 +99,12 @@ def _draw_curve(
 ) -> None:
     intervals = [row.scores[score] for row in rows]
     means = [one.mean for one in intervals]
+    below = [one.mean - one.lower for one in intervals]
+    above = [one.upper - one.mean for one in intervals]
     axes.errorbar(
         [row.num_labelled * 1.04**shift for row in rows],  # beside each other, not over
         means,
-        yerr=[
-            [one.mean - one.lower for one in intervals],
-            [one.upper - one.mean for one in intervals],
-        ],
+        yerr=np.clip([below, above], 0.0, None),  # a percentile bound may pass its mean
         marker="o",
         capsize=3,
         label=label,

@@ -62,6 +62,18 @@ class Outlier:
     what: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class BorderCount:
+    """How many masks of a category of a source touch the border of their picture."""
+
+    source: str
+    category: str
+    num_at_border: int
+    """With a pixel on it: the picture may end before the object does."""
+
+    num_objects: int
+
+
 def measure_object(thing: UltrasoundObject, *, image: int) -> ObjectMeasures:
     """Measure one object."""
     mask = thing.mask()
@@ -83,13 +95,40 @@ def find_outliers(objects: Sequence[ObjectMeasures], *, sources: Sequence[str]) 
         objects: All objects.
         sources: The source of every picture: sizes are compared within source and category.
     """
+    outliers = [outlier for thing in objects for outlier in _own_oddities(thing)]
+    for alike in _by_category(objects, sources=sources).values():
+        outliers += _odd_areas(alike)
+    return sorted(outliers, key=lambda outlier: (outlier.image, outlier.kind))
+
+
+def count_at_border(
+    objects: Sequence[ObjectMeasures], *, sources: Sequence[str]
+) -> list[BorderCount]:
+    """Return every source and category of which a mask touches the border, sorted.
+
+    Args:
+        objects: All objects.
+        sources: The source of every picture.
+    """
+    counts = [
+        BorderCount(
+            source=source,
+            category=category,
+            num_at_border=sum(thing.border_share > 0 for thing in alike),
+            num_objects=len(alike),
+        )
+        for (source, category), alike in sorted(_by_category(objects, sources=sources).items())
+    ]
+    return [one for one in counts if one.num_at_border]
+
+
+def _by_category(
+    objects: Sequence[ObjectMeasures], *, sources: Sequence[str]
+) -> dict[tuple[str, str], list[ObjectMeasures]]:
     by_category: dict[tuple[str, str], list[ObjectMeasures]] = defaultdict(list)
     for thing in objects:
         by_category[sources[thing.image], thing.category].append(thing)
-    outliers = [outlier for thing in objects for outlier in _own_oddities(thing)]
-    for alike in by_category.values():
-        outliers += _odd_areas(alike)
-    return sorted(outliers, key=lambda outlier: (outlier.image, outlier.kind))
+    return by_category
 
 
 def _own_oddities(thing: ObjectMeasures) -> list[Outlier]:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from shards.contact_sheet import category_colours, draw_sample
 
-from .annotation_outliers import Outlier
+from .annotation_outliers import Outlier, count_at_border
 from .duplicates import DuplicatePair
 from .image_survey import ImageSurvey
 from .leaks import Leak
@@ -73,6 +73,7 @@ def draw_page(
         _section("Leaks between splits", leak_cards, num_found=len(leaks)),
         _section("Duplicates within a split", pair_cards, num_found=len(harmless)),
         _section("Odd annotations", outlier_cards, num_found=len(outliers)),
+        _border_table(survey),
         "<h2>Licence conflicts</h2>" + _list(licence_conflicts),
     ]
     return (
@@ -138,6 +139,21 @@ def _corpora_table(survey: ImageSurvey) -> str:
     )
     head = "<tr><th>corpus</th><th>split</th><th>source</th><th>licence</th><th>images</th></tr>"
     return f"<h2>Corpora</h2><table>{head}{rows}</table>"
+
+
+def _border_table(survey: ImageSurvey) -> str:
+    counts = count_at_border(survey.objects, sources=survey.sources)
+    title = f"<h2>Masks that touch the border: {sum(one.num_at_border for one in counts):,}</h2>"
+    if not counts:
+        return title
+    rows = "".join(
+        f"<tr><td>{html.escape(one.source)}</td><td>{html.escape(one.category)}</td>"
+        f'<td class="number">{one.num_at_border:,}</td>'
+        f'<td class="number">{one.num_objects:,}</td></tr>'
+        for one in counts
+    )
+    head = "<tr><th>source</th><th>category</th><th>touch it</th><th>of masks</th></tr>"
+    return f"{title}<table>{head}{rows}</table>"
 
 
 def _section(title: str, cards: Sequence[str], *, num_found: int) -> str:

@@ -1,5 +1,6 @@
 """The audit: one survey, then everything that is wrong with it."""
 
+import dataclasses
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from shards.manifest import to_json_file
 from shards.shard_reader import open_corpus
 from shards.validation import corpus_urls
 
-from .annotation_outliers import Outlier, find_outliers
+from .annotation_outliers import Outlier, count_at_border, find_outliers
 from .audit_page import draw_page
 from .duplicates import DuplicatePair, find_exact_duplicates, find_near_duplicates
 from .image_survey import ImageSurvey, survey_images
@@ -74,9 +75,7 @@ def audit_corpora(config: AuditConfig) -> Audit:
         survey=survey,
         pairs=tuple(pairs),
         leaks=tuple(find_leaks(survey, pairs=pairs)),
-        outliers=tuple(
-            find_outliers(survey.objects, sources=[image.source for image in survey.images])
-        ),
+        outliers=tuple(find_outliers(survey.objects, sources=survey.sources)),
         licence_conflicts=tuple(find_licence_conflicts(survey, pairs=pairs)),
         removed=tuple(choose_removed(survey, pairs=pairs)),
     )
@@ -111,6 +110,7 @@ def _write(audit: Audit, *, config: AuditConfig) -> None:
 
 def _fields(audit: Audit) -> dict[str, Any]:
     images = audit.survey.images
+    at_border = count_at_border(audit.survey.objects, sources=audit.survey.sources)
 
     def named(number: int) -> dict[str, str]:
         image = images[number]
@@ -137,6 +137,7 @@ def _fields(audit: Audit) -> dict[str, Any]:
             {**named(one.image), "category": one.category, "kind": one.kind, "what": one.what}
             for one in audit.outliers
         ],
+        "masks_at_border": [dataclasses.asdict(one) for one in at_border],
         "licence_conflicts": list(audit.licence_conflicts),
         "num_removed": len(audit.removed),
     }

@@ -57,6 +57,11 @@ class ImageSurvey:
     descriptors: DescriptorTable
     objects: tuple[ObjectMeasures, ...]
 
+    @property
+    def sources(self) -> list[str]:
+        """The source of every picture."""
+        return [image.source for image in self.images]
+
 
 @dataclass(kw_only=True)
 class _ShardSurvey:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 BROKEN_OFF = ("unavailable", "reset", "truncated", "stall", "drip")
 SILENT = ("short", "flipped")
-"""Nothing but the digest of a sample or shard tells, so they befall ranges of shards alone."""
+"""Nothing but a digest tells, so they befall ranges of shards and of their indexes alone."""
 
 IN_THE_BODY = ("truncated", "drip")
 FAULTS = (*BROKEN_OFF, *SILENT)
@@ -169,7 +169,8 @@ class FaultProxy(LoopbackServer):
         draw = random.Random(f"{self._seed} {request} {attempt}")
         if attempt >= self._most_in_a_row or draw.random() >= self.share:
             return None
-        impossible = () if asked is not None and ".tar" in handler.path else SILENT
+        has_digest = asked is not None and handler.path.endswith((".tar", ".index"))
+        impossible = () if has_digest else SILENT
         if handler.command == "HEAD":
             impossible = (*SILENT, *IN_THE_BODY)
         possible = [kind for kind in self._kinds if kind not in impossible]

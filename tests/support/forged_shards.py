@@ -23,13 +23,15 @@ def replace_only_shard(folder: Path, packed: Sequence[bytes]) -> None:
     records = [
         (start, len(one), digest_bytes(one)) for start, one in zip(starts, packed, strict=False)
     ]
+    index = pack_index(records)
     (folder / entry.name).write_bytes(content)
-    (folder / entry.index_name).write_bytes(pack_index(records))
+    (folder / entry.index_name).write_bytes(index)
     entry = dataclasses.replace(
         entry,
         num_samples=len(packed),
         num_bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
+        index_sha256=hashlib.sha256(index).hexdigest(),
     )
     write_manifest(dataclasses.replace(manifest, shards=(entry,)), url=str(folder))
 

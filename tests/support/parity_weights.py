@@ -61,6 +61,18 @@ def named_as_here(
     return found
 
 
+def published_without_storage(shapes: Path) -> dict[str, Tensor]:
+    """Return a published state dict that takes no memory."""
+    return {
+        name: torch.empty(
+            shape,
+            device="meta",
+            dtype=torch.int64 if name.endswith("num_batches_tracked") else torch.float32,
+        )
+        for name, shape in published_shapes(shapes).items()
+    }
+
+
 def published_shapes(shapes: Path) -> dict[str, tuple[int, ...]]:
     """Return name and shape of every tensor of a published state dict."""
     return {name: tuple(shape) for name, shape in json.loads(shapes.read_text()).items()}

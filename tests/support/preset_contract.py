@@ -2,28 +2,45 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from model import PRESETS, MaskPrediction, Prompts, Segmenter, build_segmenter
+from model import (
+    PRESETS,
+    MaskPrediction,
+    Prompts,
+    SamArchitecture,
+    Segmenter,
+    build_segmenter,
+)
 
 TINY = sorted(name for name in PRESETS if name.endswith("_tiny"))
 FULL_SIZE = sorted(name for name in PRESETS if not name.endswith("_tiny"))
 AUTOMATIC = [name for name in TINY if hasattr(PRESETS[name], "categories")]
 PROMPTED = [name for name in TINY if name not in AUTOMATIC]
+SAM_AND_RELATIVES = [name for name in TINY if isinstance(PRESETS[name], SamArchitecture)]
 
 CATEGORIES = ("first", "second")
 """Of automatic models; two, so that one is not taken for the other."""
 
 
-def built(name: str, *, is_shallow: bool = False) -> Segmenter:
+def built(
+    name: str,
+    *,
+    is_shallow: bool = False,
+    input_size: int | None = None,
+    categories: tuple[str, ...] = CATEGORIES,
+) -> Segmenter:
     """Return a preset with the same random weights each time.
 
     A shallow one has two blocks instead of three: to trace one takes seconds.
     """
     torch.manual_seed(0)
-    options = {"categories": CATEGORIES} if hasattr(PRESETS[name], "categories") else {}
+    options: dict[str, Any] = {} if input_size is None else {"input_size": input_size}
+    if hasattr(PRESETS[name], "categories"):
+        options["categories"] = categories
     if is_shallow and getattr(PRESETS[name], "depth", 0) == 3:
         options |= {"depth": 2, "global_blocks": (1,)}
     return build_segmenter(name, **options)

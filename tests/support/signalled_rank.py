@@ -9,12 +9,15 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from evaluation import SegmenterPredictor
+from pipeline.batches import TrainingBatch
 from pipeline.pretraining import pretrain
 from pipeline.process_group import leave_process_group
+from pipeline.stepper import Stepper
 from tests.support.nano_run import nano_config
 
 
@@ -30,6 +33,18 @@ def signal_this_process_within_validation() -> None:
     SegmenterPredictor.predict = with_signal
 
 
+def note_what_is_trained_on() -> list[list[str]]:
+    """Return what will hold the keys of the samples that this process trains on, step by step."""
+    original, keys = Stepper.take, []
+
+    def with_note(self: Stepper, micro_batches: Sequence[TrainingBatch], *, step: int) -> Any:
+        keys.append([key for batch in micro_batches for key in batch.keys])
+        return original(self, micro_batches, step=step)
+
+    Stepper.take = with_note
+    return keys
+
+
 if __name__ == "__main__":
     folder, corpora = Path(sys.argv[1]), Path(sys.argv[2])
     rank, num_ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
@@ -41,7 +56,13 @@ if __name__ == "__main__":
         "validation.batch_size=1",
         f"data.micro_batch_size={4 // num_ranks}",
     )
+    keys = note_what_is_trained_on()
     result = pretrain(nano_config(corpora, root=folder, words=words))
-    report = {"step": result.step, "exit_code": result.exit_code, "message": result.message}
+    report: dict[str, Any] = {
+        "step": result.step,
+        "exit_code": result.exit_code,
+        "message": result.message,
+    }
+    report["keys"] = keys
     (folder / f"rank-{rank}-of-{num_ranks}.json").write_text(json.dumps(report))
     leave_process_group()

@@ -60,11 +60,18 @@ def cut_in_two(batch: TrainingBatch) -> list[TrainingBatch]:
     return [images_of(batch, range(half)), images_of(batch, range(half, batch.num_images))]
 
 
-def with_boxes(batch: TrainingBatch) -> TrainingBatch:
-    """Return the batch with two points of each prompt made corners of a box."""
+def with_boxes(batch: TrainingBatch, places: range | None = None) -> TrainingBatch:
+    """Return the batch with two points of each prompt made corners of a box.
+
+    Args:
+        batch: Asks with clicks.
+        places: The images whose objects are asked about with boxes; None is all of them.
+    """
+    asked = range(batch.num_images) if places is None else places
     labels = batch.prompts.point_labels
     assert labels is not None
-    boxes = torch.tensor([2, 3, -1]).expand_as(labels)
+    is_asked = (batch.image_index >= asked.start) & (batch.image_index < asked.stop)
+    boxes = torch.where(is_asked[:, None], torch.tensor([2, 3, -1]), labels)
     prompts = dataclasses.replace(batch.prompts, point_labels=boxes)
     return dataclasses.replace(batch, prompts=prompts)
 

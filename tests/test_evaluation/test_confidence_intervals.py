@@ -222,12 +222,18 @@ def test_a_model_that_is_better_on_half_of_the_subjects_is_not_better_beyond_cha
 
 def test_only_common_rows_are_compared_and_the_others_are_counted():
     first = records_of([0.5, 0.6, math.nan, 0.8], model="first")
-    second = records_of([0.4, 0.5, 0.7], model="second")
+    second = records_of([0.4, 0.5, math.nan], model="second")
     paired = paired_bootstrap_difference(first, second)
     assert paired.difference.mean == pytest.approx(0.1)
     assert paired.difference.num_rows == 2
     assert (paired.num_only_in_first, paired.num_only_in_second) == (1, 0)
     assert paired.num_not_measurable == 1
+
+
+def test_marking_an_absent_category_is_worse_than_leaving_it_empty():
+    right, wrong = records_of([0.5, math.nan], model="a"), records_of([0.5, 0.0], model="b")
+    assert paired_bootstrap_difference(right, wrong).difference.mean == pytest.approx(0.5)
+    assert paired_bootstrap_difference(wrong, right).difference.mean == pytest.approx(-0.5)
 
 
 def test_models_without_a_common_object_cannot_be_compared():

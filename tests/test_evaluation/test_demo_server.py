@@ -9,12 +9,16 @@ from contextlib import closing
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
+from pydicom.encaps import encapsulate
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from evaluation import DemoServer, DeployablePredictor
-from evaluation.demo import images as demo_images_module
-from evaluation.demo.images import MAX_IMAGES, MAX_UPLOAD_BYTES
+from evaluation.demo import uploads
+from evaluation.demo.images import MAX_IMAGES
+from evaluation.demo.uploads import MAX_UPLOAD_BYTES
 from tests.support.dicom_files import Clip, region, save_clip
 from tests.support.running_demo import TwoHalves, disc_folder, running_demo
 
@@ -95,6 +99,18 @@ def test_a_dicom_image_is_measured_in_millimetres(server, tmp_path):
     assert (found["unit"], found["area"]) == ("mm", pytest.approx(found["num_pixels"] * 0.08))
 
 
+def test_a_mask_that_reaches_out_of_the_ultrasound_region_is_measured_in_pixels(server, tmp_path):
+    path = tmp_path / "still.dcm"
+    save_clip(path, Clip(frames=[noise()], regions=[region(20, 0, 59, 39)]))
+    token = ask(server, "POST", "/image", body=path.read_bytes())[1]["token"]
+    units = []
+    for x in (40, 22):  # the disc reaches 8 of 64 framed pixels to the left, that is 7.5
+        body = question(token, points=[[x, 20]])
+        (found,) = ask(server, "POST", "/answer", body=body)[1]["masks"]
+        units.append((found["unit"], found["area"] == found["num_pixels"]))
+    assert units == [("mm", False), ("px", True)]
+
+
 def test_a_model_without_prompts_finds_everything(folder):
     with running_demo(TwoHalves(folder, num_threads=1)) as server:
         about = ask(server, "GET", "/model")[1]
@@ -152,7 +168,7 @@ def test_uploads_are_bounded_before_they_are_read_or_decoded(server, monkeypatch
     headers = {"Content-Length": str(MAX_UPLOAD_BYTES + 1)}
     status, content, _ = ask(server, "POST", "/image", headers=headers)
     assert (status, "up to 64 MB are taken" in content["error"]) == (413, True)
-    monkeypatch.setattr(demo_images_module, "MAX_PIXELS", 1_000_000)
+    monkeypatch.setattr(uploads, "MAX_PIXELS", 1_000_000)
     status, content, _ = ask(server, "POST", "/image", body=png(np.zeros((2000, 3000), np.uint8)))
     assert (status, "3000 x 2000 pixels; the demo takes up to 1 million" in content["error"]) == (
         400,
@@ -184,6 +200,41 @@ def test_a_bad_file_gets_one_message_and_no_path_of_this_machine(server, body, m
     assert status == 400
     assert message in content["error"]
     assert "/tmp" not in content["error"]
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "rle"])
+def test_a_compressed_frame_opens_unless_it_holds_more_than_its_header_says(
+    server, tmp_path, compression
+):
+    path = tmp_path / "still.dcm"
+    save_clip(path, Clip(frames=[noise()], compression=compression))
+    assert ask(server, "POST", "/image", body=path.read_bytes())[0] == 200
+    content = pydicom.dcmread(path)
+    content.Rows, content.Columns = 10, 12
+    content.save_as(path)
+    status, answer, _ = ask(server, "POST", "/image", body=path.read_bytes())
+    assert status == 400
+    assert "does not hold the 12 x 10 pixels that the header states" in answer["error"]
+
+
+def test_what_cannot_be_bounded_before_it_is_decoded_is_refused(server, tmp_path, monkeypatch):
+    path = tmp_path / "still.dcm"
+    save_clip(path, Clip(frames=[noise()], compression="jpeg"))
+    content = pydicom.dcmread(path)
+    content.PixelData = encapsulate([b"no picture at all"])
+    content.save_as(path)
+    answer = ask(server, "POST", "/image", body=path.read_bytes())[1]
+    assert "its frame's size cannot be told" in answer["error"]
+    save_clip(path, Clip(frames=[np.zeros((2000, 3000), np.uint8)]))
+    content = pydicom.dcmread(path)
+    content.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    content.save_as(path)
+    body = path.read_bytes()
+    assert len(body) < 50_000  # 6 MB when it is inflated
+    monkeypatch.setattr(uploads, "open_frame_file", None)  # would inflate it
+    status, answer, _ = ask(server, "POST", "/image", body=body)
+    assert status == 400
+    assert "compressed as Deflated Explicit VR Little Endian" in answer["error"]
 
 
 def test_a_clip_is_sent_to_the_command_line(server, tmp_path):

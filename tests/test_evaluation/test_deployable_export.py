@@ -1,6 +1,7 @@
 import contextlib
 import dataclasses
 import json
+import logging
 
 import jaxtyping
 import numpy as np
@@ -23,11 +24,13 @@ from evaluation.deployable.folder import opened_bytes
 from evaluation.deployable.graph_forms import check_forms
 from evaluation.deployable.onnx_export import export_graphs
 from evaluation.deployable.parity import parity_of_rows
-from evaluation.deployable.predict import Prompt, Segmenter
+from evaluation.deployable.predict import Prompt, Segmenter, frame_image
 from model import Prompts, build_segmenter, load_segmenter
 from shards import open_corpus
 from tests.support.corpora import write_toy_corpus
 from tests.support.evaluation_records import make_record
+from tests.support.named_corpus import PATIENTS, write_named_corpus
+from tests.support.preset_contract import AUTOMATIC, built
 
 
 def small_segmenter():
@@ -48,8 +51,7 @@ def without_type_checks():
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
-    write_toy_corpus(str(folder / "corpus"), num_samples=6)
-    corpus = open_corpus(str(folder / "corpus"))
+    corpus = write_named_corpus(str(folder / "corpus"))
     origin = ModelOrigin(
         model_name="toy-model",
         checkpoint="toy-run/step-00000001",
@@ -166,7 +168,18 @@ def test_the_card_says_what_must_be_known(exported):
 
 
 @pytest.mark.slow
-def test_a_failed_gate_writes_nothing(tmp_path):
+def test_no_name_of_an_image_or_subject_leaves_with_the_folder(exported):
+    assert exported.first.records[0].subject.startswith(PATIENTS)
+    files = [path for path in exported.folder.rglob("*") if path.is_file()]
+    assert len(files) > 12
+    for path in files:
+        content = path.read_bytes().lower()
+        assert not [name for name in PATIENTS if name.encode() in content], path
+
+
+@pytest.mark.slow
+def test_a_failed_gate_writes_nothing_and_each_phase_is_told(tmp_path, caplog):
+    caplog.set_level(logging.INFO, logger="evaluation.deployable.export")
     write_toy_corpus(str(tmp_path / "corpus"), num_samples=2)
     held_out = HeldOut(
         corpus=open_corpus(str(tmp_path / "corpus")),
@@ -183,6 +196,12 @@ def test_a_failed_gate_writes_nothing(tmp_path):
             held_out=held_out,
         )
     assert {path.name for path in tmp_path.iterdir()} == {"corpus"}
+    told = [one.message for one in caplog.records if one.levelname == "INFO"]
+    assert [message.split(",")[0].split(" on ")[0] for message in told] == [
+        "Tracing the graphs",
+        "Measuring the model in torch",
+        "Measuring the float32 graphs",
+    ]
 
 
 @pytest.mark.slow
@@ -222,15 +241,31 @@ def test_graphs_hold_no_weights_of_heads_that_no_output_needs(exported):
     assert not [name for name in names if "iou_prediction" in name or "mask_downscaling" in name]
 
 
+def of_constants_alone(path):
+    """Return the nodes of a graph that nothing which is put in has a part in."""
+    graph = onnx.load(path).graph
+    reached, alone = {value.name for value in graph.input}, []
+    for node in graph.node:
+        if reached & set(node.input):
+            reached |= set(node.output)
+        else:
+            alone.append(node)
+    return alone, {weight.name for weight in graph.initializer}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "shape"), [("unet_tiny", {}), ("autosamus_tiny", {"depth": 2, "global_blocks": (1,)})]
-)
-def test_a_model_without_prompts_becomes_one_graph_that_finds_every_category(tmp_path, name, shape):
+def test_positions_are_a_constant_of_the_graph(exported):
+    nodes, weights = of_constants_alone(exported.folder / "encoder.onnx")
+    assert not [name for name in weights if "refinement" in name]
+    assert not [node for node in nodes if node.op_type in ("Conv", "MaxPool", "Resize")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", AUTOMATIC)
+def test_a_model_without_prompts_becomes_one_graph_that_finds_every_category(tmp_path, name):
     write_toy_corpus(str(tmp_path / "corpus"), num_samples=4)
     corpus = open_corpus(str(tmp_path / "corpus"))
-    torch.manual_seed(0)
-    segmenter = build_segmenter(name, categories=("square", "other"), **shape).eval()
+    segmenter = built(name, is_shallow=True, categories=("square", "other")).eval()
     origin = ModelOrigin(model_name="toy", checkpoint="toy", training_sources=[])
     held_out = HeldOut(corpus=corpus, protocol="automatic", gate=GateConfig())
     with without_type_checks():
@@ -251,10 +286,27 @@ def test_a_model_without_prompts_becomes_one_graph_that_finds_every_category(tmp
     assert (found["masks"] == (expected.logits > 0)).mean() > 0.99
     assert set(np.unique(found["label_map"])) <= {0, 1, 2}
     assert (found["label_map"] > 0).sum() == found["masks"].any(axis=0).sum()
+    of_graph, of_find = maps_of_one_size(exported.folder)
+    assert len(np.unique(of_graph)) > 1
+    assert (of_graph == of_find).mean() > 0.999
     if expected.presence_logits is not None:
         assert found["presence"] == pytest.approx(1 / (1 + np.exp(-expected.presence_logits)))
     with pytest.raises(ValueError, match="call find, without prompts"):
         Segmenter(exported.folder).segment(image, points=[(3, 3)])
+
+
+def maps_of_one_size(folder):
+    """Return the graph's own label map, and what `find` makes of an image as large as that map."""
+    segmenter = Segmenter(folder)
+    graph = onnxruntime.InferenceSession(folder / "automatic.onnx")
+
+    def label_map(image):
+        framed = frame_image(image, segmenter.preprocessing)[None]
+        return np.asarray(graph.run(["label_map"], {"images": framed})[0])[0]
+
+    size = label_map(np.zeros((50, 70), dtype=np.uint8)).shape
+    image = np.random.default_rng(1).integers(0, 256, size, dtype=np.uint8)
+    return label_map(image), segmenter.find(image)["label_map"]
 
 
 @pytest.mark.slow

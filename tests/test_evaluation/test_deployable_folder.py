@@ -10,6 +10,7 @@ from evaluation.deployable.folder import (
     write_json,
 )
 from tests.support.disc_deployable import write_disc_deployable
+from tests.support.unwritable import full_disk
 
 
 def write_note(partial, text="new"):
@@ -61,6 +62,17 @@ def test_a_place_that_cannot_hold_a_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(PermissionError, match="is not a folder that this user may write to"):
         check_destination(tmp_path / "file" / "model", overwrite=False)
+
+
+def fill_the_disk(folder):
+    with new_deployable(folder, overwrite=False) as partial, full_disk():
+        write_note(partial)
+
+
+def test_a_disk_that_fills_up_leaves_nothing_and_says_so(tmp_path):
+    with pytest.raises(OSError, match=r"there is no room on the disk\. Make room"):
+        fill_the_disk(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_size_is_that_of_the_graphs(tmp_path):

@@ -256,44 +256,6 @@ def test_arrays_are_mapped_from_their_percentile_window():
         to_eight_bit(np.zeros((2, 20, 20, 3)))
 
 
-def test_a_flipped_byte_is_found(tmp_path):
-    folder = write_disc_deployable(tmp_path / "disc")
-    content = bytearray((folder / "decoder.onnx").read_bytes())
-    content[len(content) // 2] ^= 1
-    (folder / "decoder.onnx").write_bytes(content)
-    with pytest.raises(ValueError, match=r"decoder\.onnx is damaged or was changed"):
-        Segmenter(folder)
-
-
-def test_a_missing_file_is_named(tmp_path):
-    folder = write_disc_deployable(tmp_path / "disc")
-    (folder / "encoder.onnx").unlink()
-    with pytest.raises(FileNotFoundError, match=r"encoder\.onnx is missing"):
-        Segmenter(folder)
-    with pytest.raises(FileNotFoundError, match="no deployable folder"):
-        Segmenter(tmp_path)
-
-
-def test_a_graph_that_is_none_is_refused(tmp_path):
-    folder = write_disc_deployable(tmp_path / "disc")
-    (folder / "encoder.onnx").write_bytes(b"no graph")
-    with pytest.raises(ValueError, match=r"encoder\.onnx cannot be opened by onnxruntime"):
-        Segmenter(folder, verify=False)
-
-
-@pytest.mark.parametrize("version", [4, 1])
-def test_other_format_versions_are_refused(tmp_path, version):
-    folder = write_disc_deployable(tmp_path / "disc", format_version=version)
-    with pytest.raises(ValueError, match=f"format version {version}; this predict.py reads 2 to 3"):
-        Segmenter(folder)
-
-
-def test_a_file_that_describes_something_else_is_refused(tmp_path):
-    folder = write_disc_deployable(tmp_path / "disc", format="something else")
-    with pytest.raises(ValueError, match="does not describe a samuspretrain-deployable"):
-        Segmenter(folder)
-
-
 def test_the_folder_segments_by_itself_without_torch_or_this_repository(disc, tmp_path):
     Image.fromarray(noise((40, 50))).save(tmp_path / "image.png")
     script = (

@@ -4,12 +4,14 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
-from evaluation import evaluate_corpus, summarise
+from evaluation import evaluate_corpus, summarise, summarise_each
 from evaluation.measured_rows import MeasuredRows, measured_rows
 from evaluation.presence import calibrate_presence, rank_presence, roc_curve
 from evaluation.records import EvaluationRecord
+from evaluation.reports.parquet_files import write_parquet_files
 from evaluation.reports.tables import tables_of
 from tests.support.disk_corpus import (
     DISK,
@@ -105,3 +107,22 @@ def test_judgements_go_from_the_model_to_rows_means_and_tables(tmp_path: Path) -
     assert summary.scores()["presence_accuracy"] == pytest.approx(3 / 4)
     assert {name: one.auc for name, one in summary.presence.items()} == {"disks / disk": 0.5}
     assert "Presence" in tables_of(summary)[-1].caption
+
+
+def test_presence_is_told_by_category_and_by_bin(tmp_path):
+    rows = [
+        make_record(key=str(at), presence_logit=float(at), reference_pixels=100 * (at > 1))
+        for at in range(-3, 5)
+    ]
+    groups = measured_rows(rows)
+    (summary,) = summarise_each(rows)
+    write_parquet_files(tmp_path, groups=groups, summaries=[summary])
+    (ranking,) = pq.read_table(tmp_path / "presence.parquet").to_pylist()
+    assert (ranking["stratum"], ranking["auc"]) == ("a_source / nodule", 1.0)
+    assert (ranking["num_present"], ranking["num_absent"]) == (3, 5)
+    bins = pq.read_table(tmp_path / "calibration.parquet").to_pylist()
+    assert summary.calibration is not None
+    assert [row["num_rows"] for row in bins] == list(summary.calibration.counts)
+    assert (bins[9]["from_stated"], bins[9]["to_stated"]) == (0.9, 1.0)
+    assert bins[9]["share_present"] == 1.0  # logits 3 and 4; 2 states 0.88
+    assert {row["brier_score"] for row in bins} == {summary.calibration.brier_score}

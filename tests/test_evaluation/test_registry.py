@@ -1,14 +1,16 @@
 import math
 import os
-import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from evaluation import (
     DeployablePredictor,
     HeldOutResult,
+    PredictConfig,
     champion_history,
     demote_champion,
     evaluate_corpus,
@@ -17,6 +19,9 @@ from evaluation import (
     register_deployable,
     roll_back,
 )
+from evaluation.registry.standing import StandingChange, champions_in_good_standing
+from launchers.command_line import run_command
+from launchers.predict import predict
 from shards import open_corpus
 from tests.support.corpora import write_toy_corpus
 from tests.support.disc_deployable import write_disc_deployable
@@ -75,22 +80,6 @@ def discs(tmp_path_factory):
         radius: write_disc_deployable(folder / f"disc-{radius}", radius=radius)
         for radius in (GOOD_RADIUS, BETTER_RADIUS, POOR_RADIUS)
     }
-
-
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory):
-    """Make MLflow's tables once; it takes seconds."""
-    from mlflow import MlflowClient  # noqa: PLC0415 -- takes seconds, and this file is slow
-
-    path = tmp_path_factory.mktemp("database") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
-@pytest.fixture
-def uri(tmp_path, empty_database):
-    shutil.copyfile(empty_database, tmp_path / "mlflow.db")
-    return f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 
 def register(folder, corpus, *, uri, name="toy"):
@@ -154,6 +143,35 @@ def test_champions_come_through_the_gate_go_and_come_back_and_it_is_written_down
     assert [one.version for one in changes] == ["1", "3", "1", "3", None]
     assert changes[2].why == "rolled back from version 3: seen to fail"
     assert changes[-1].why == "version 3 demoted: withdrawn"
+    # The version to beat is now 1, and what was withdrawn does not come back by itself.
+    assert not register(discs[POOR_RADIUS], corpus, uri=uri).promotion.is_champion
+    assert roll_back("toy", version=None, why="until it is mended", tracking_uri=uri) == "1"
+    with pytest.raises(ValueError, match="of them never withdrawn none"):
+        roll_back("toy", version=None, why="again", tracking_uri=uri)
+    assert roll_back("toy", version="3", why="mended", tracking_uri=uri) == "3"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([], []),
+        (["promoted 1", "promoted 3"], ["1", "3"]),
+        (["promoted 1", "promoted 3", "rolled back 1"], ["1"]),
+        (["promoted 1", "promoted 2", "promoted 3", "rolled back 2", "rolled back 1"], ["1"]),
+        (["promoted 1", "promoted 3", "demoted None", "promoted 4"], ["1", "4"]),
+        (["promoted 1", "promoted 3", "rolled back 1", "promoted 3"], ["1", "3"]),
+        (["promoted 1", "promoted 2", "promoted 1"], ["2", "1"]),
+        (["promoted 1", "demoted None", "rolled back 1"], ["1"]),
+        (["promoted 1", "promoted 3", "rolled back 1", "rolled back 3"], ["1", "3"]),
+    ],
+)
+def test_champions_in_good_standing_were_never_withdrawn(changes, expected):
+    told = [change.rsplit(" ", 1) for change in changes]
+    history = [
+        StandingChange(version=None if at == "None" else at, at="", why="", action=action)
+        for action, at in told
+    ]
+    assert champions_in_good_standing(history) == expected
 
 
 def test_the_latest_version_that_lost_is_the_challenger(discs, corpus, uri):
@@ -190,6 +208,19 @@ def test_what_is_pulled_is_what_was_registered(tmp_path, discs, corpus, uri):
 def test_a_champion_is_pulled_and_segments_without_this_repository(tmp_path, discs, corpus, uri):
     register(discs[GOOD_RADIUS], corpus, uri=uri)
     assert segment_elsewhere(tmp_path / "elsewhere", uri=uri) == "segmented\n"
+
+
+def test_a_champion_segments_an_image_from_the_command_line(tmp_path, discs, corpus, uri):
+    register(discs[GOOD_RADIUS], corpus, uri=uri)
+    register(discs[BETTER_RADIUS], corpus, uri=uri)
+    Image.fromarray(np.full((64, 64), 99, np.uint8)).save(tmp_path / "scan.png")
+    words = ["model=models:/toy@champion", f"tracking_uri={uri}", "points=[[30,20]]"]
+    words += [f"image={tmp_path / 'scan.png'}", f"output={tmp_path / 'out'}"]
+    assert run_command(PredictConfig, predict, arguments=words) == 0
+    rows, columns = np.indices((64, 64))
+    disc = (columns + 0.5 - 30.5) ** 2 + (rows + 0.5 - 20.5) ** 2 < BETTER_RADIUS**2
+    mask = np.asarray(Image.open(tmp_path / "out" / "scan_mask.png")) > 0
+    assert (mask != disc).mean() < 0.02
 
 
 def segment_elsewhere(folder, *, uri):

@@ -1,4 +1,5 @@
 import dataclasses
+import html
 import html.parser
 import json
 import re
@@ -120,8 +121,11 @@ def test_the_page_shows_the_numbers_and_says_what_it_does_not_show(written):
 def test_rows_and_numbers_lie_beside_the_page(written):
     folder, records = written
     assert sorted(path.name for path in folder.iterdir()) == [
+        "calibration.parquet",
+        "counts.parquet",
         "paper.md",
         "paper.tex",
+        "presence.parquet",
         "records.parquet",
         "report.html",
         "strata.parquet",
@@ -148,6 +152,34 @@ def test_every_mean_of_the_summary_is_a_row_of_the_strata(written):
         assert {name: row[name] for name in dice} == dice
     subject = found["box", "subject", "disks/s0", "dice"]
     assert (subject["num_rows"], subject["lower"]) == (3, None)
+
+
+def test_the_recipe_on_the_page_gives_the_same_numbers(written, monkeypatch):
+    folder, _ = written
+    page = html.unescape((folder / "report.html").read_text())
+    recipe = page.partition("<pre>from pathlib")[2].partition("</pre>")[0]
+    monkeypatch.chdir(folder)
+    namespace = {}
+    exec(f"from pathlib{recipe}", namespace)
+    expected = json.loads((folder / "summary.json").read_text())["summaries"]
+    found = {summary.protocol: summary.to_json() for summary in namespace["summaries"]}
+    assert found == {summary["protocol"]: summary for summary in expected}
+
+
+def test_counts_of_every_stratum_are_rows_and_sizes_tell_their_limits(written):
+    folder, _ = written
+    counts = pq.read_table(folder / "counts.parquet").to_pylist()
+    found = {(row["protocol"], row["by"], row["stratum"]): row for row in counts}
+    for summary in json.loads((folder / "summary.json").read_text())["summaries"]:
+        of_protocol = summary["protocol"]
+        overall = found[of_protocol, "overall", "all"]
+        names = [name for name in overall if name.startswith("num_")]
+        assert len(names) == 6
+        assert {name: overall[name] for name in names}.items() <= summary["overall"].items()
+        limits = [found[of_protocol, "size", name]["up_to_share"] for name in ("small", "medium")]
+        assert limits == summary["size_limits"]
+        assert found[of_protocol, "size", "large"]["above_share"] == limits[1]
+    assert pq.read_table(folder / "presence.parquet").num_rows == 0
 
 
 def test_one_table_goes_into_a_paper(written):

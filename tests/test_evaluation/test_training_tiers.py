@@ -12,6 +12,7 @@ from evaluation.training_tiers import (
     NO_TIERS,
     CorpusTiers,
     TrainedCorpus,
+    refuse_seen,
     tiers_of,
     trained_corpora,
 )
@@ -84,16 +85,70 @@ def test_an_image_that_was_trained_on_under_another_name_is_seen(
     assert "1 of its 2 images lie in a training corpus" in caplog.text
 
 
-def test_a_training_corpus_that_has_moved_or_changed_proves_nothing(
-    phantom: Path, caplog: pytest.LogCaptureFixture
+def test_a_training_corpus_that_is_gone_or_changed_proves_nothing(
+    phantom: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     train, test = (open_corpus(str(phantom / split)) for split in ("train", "test"))
-    moved = dataclasses.replace(remembered(train), url="nowhere")
-    assert tier_of(test, [moved]).by_source == {"phantom": "unknown"}
+    alone = open_corpus(str(shutil.copytree(phantom / "test", tmp_path / "test")))
+    gone = dataclasses.replace(remembered(train), url="nowhere")
+    assert tier_of(alone, [gone]).by_source == {"phantom": "unknown"}
     assert "nowhere" in caplog.text
     changed = dataclasses.replace(remembered(train), content_hash="another")
     assert tier_of(test, [changed]).by_source == {"phantom": "unknown"}
     assert "is not the corpus that the model was trained on" in caplog.text
+
+
+def test_another_name_of_a_source_is_no_other_source(tmp_path: Path) -> None:
+    samples = [disk_sample("here", source="thyroidnodule-tn3k")]
+    train = write_disk_corpus(tmp_path / "train", samples=samples, split="train")
+    others = [
+        disk_sample("there", source=source, shape=shape)
+        for source, shape in [("tn3k", (50, 50)), ("busi", (60, 60))]
+    ]
+    test = write_disk_corpus(tmp_path / "test", samples=others)
+    tiers = tier_of(test, [remembered(train)])
+    assert tiers.by_source == {"tn3k": "unknown", "busi": "held_out_sources"}
+
+
+def test_a_training_corpus_that_cannot_be_found_leaves_no_source_held_out(
+    phantom: Path, tmp_path: Path
+) -> None:
+    disks = write_disk_corpus(tmp_path / "disks", samples=[disk_sample("0")])
+    moved = dataclasses.replace(remembered(open_corpus(str(phantom / "train"))), url="nowhere")
+    assert tier_of(disks, [moved]).by_source == {"disks": "unknown"}
+
+
+def test_a_build_that_moved_as_a_whole_is_found_again(phantom: Path, tmp_path: Path) -> None:
+    train = remembered(open_corpus(str(phantom / "train")))
+    shutil.copytree(phantom, tmp_path / "moved")
+    test = open_corpus(str(tmp_path / "moved" / "test"))
+    for url in ("nowhere", None):
+        memory = dataclasses.replace(train, url=url)
+        assert tier_of(test, [memory]).by_source == {"phantom": "held_out_subjects"}
+
+
+def test_a_gate_on_images_that_were_trained_on_is_refused(phantom: Path, tmp_path: Path) -> None:
+    train, test = (open_corpus(str(phantom / split)) for split in ("train", "test"))
+    refuse_seen(test, trained=[remembered(train)])
+    refuse_seen(train, trained=None)
+    with pytest.raises(ValueError, match="was trained on this very corpus"):
+        refuse_seen(train, trained=[remembered(train)])
+    disks = [disk_sample("0"), disk_sample("1", shape=(50, 50))]
+    whole = write_disk_corpus(tmp_path / "whole", samples=disks)
+    part = write_disk_corpus(tmp_path / "part", samples=disks[:1])
+    with pytest.raises(ValueError, match=r"trained on 1 of its images, such as disks__0"):
+        refuse_seen(whole, trained=[remembered(part)])
+
+
+def test_a_run_also_remembers_what_it_began_with(tmp_path: Path) -> None:
+    facts = {"content_hash": "abc", "sources": ["disks"], "is_trained_on": True}
+    earlier = {"url": "corpora/old", "content_hash": "def", "sources": ["squares"]}
+    content = {"corpora": {"corpora/train": facts}, "learnt_from": {"model.base=runs/a": [earlier]}}
+    (tmp_path / "environment.json").write_text(json.dumps(content))
+    assert [one.content_hash for one in trained_corpora(tmp_path) or []] == ["abc", "def"]
+    content["learnt_from"]["initialize_from=file.pth"] = None
+    (tmp_path / "environment.json").write_text(json.dumps(content))
+    assert trained_corpora(tmp_path) is None
 
 
 def test_a_run_remembers_what_it_was_trained_on(tmp_path: Path) -> None:

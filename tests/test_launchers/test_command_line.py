@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 import pytest
+from torch.distributed import DistNetworkError, DistStoreError
 
 from launchers.command_line import run_command
+from pipeline.refusal import LOST_RANK
 
 
 @dataclass(kw_only=True)
@@ -38,6 +40,26 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(
 
     assert run_command(CountConfig, job, arguments=["limit=7"]) == 2
     assert capsys.readouterr().err.splitlines() == ["error: found 7"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer"),
+        DistNetworkError("failed to recv, got 0 bytes"),
+        DistStoreError("wait timeout after 600000ms"),
+    ],
+)
+def test_a_collective_that_fails_before_anybody_watches_it_is_a_lost_rank(
+    error: RuntimeError, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def job(config: CountConfig) -> None:
+        raise error
+
+    assert run_command(CountConfig, job, arguments=[]) == LOST_RANK
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"error: Another rank died or hangs: {error}. ")
+    assert said.endswith("Start the same command again.")
 
 
 def test_a_bug_of_ours_keeps_its_traceback() -> None:

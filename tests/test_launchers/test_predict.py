@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluation import PredictConfig
+from evaluation import ImagePrompt, PredictConfig, SegmenterPredictor
 from evaluation.deployable.predict import Prompt
 from evaluation.segmentation.mask_files import draw_overlay
 from launchers.command_line import run_command
 from launchers.predict import predict
+from model import load_segmenter
 from tests.support.disc_deployable import write_disc_deployable
+from tests.support.small_checkpoint import write_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,20 @@ def test_a_click_becomes_a_mask_and_an_overlay(disc, image, tmp_path, capsys):
     assert f"{(mask > 0).sum()} pixels" in said
     assert "scan_mask.png" in said
     assert "scan_overlay.png" in said
+
+
+@pytest.mark.slow
+def test_a_run_folder_answers_with_its_checkpoint(image, tmp_path, capsys):
+    run_folder, output = tmp_path / "a_run", tmp_path / "out"
+    checkpoint = write_checkpoint(run_folder / "checkpoints" / "step-00000010")
+    words = [f"model={run_folder}", f"image={image}", "points=[[30,20]]", f"output={output}"]
+    assert run(*words) == 0
+    mask = np.asarray(Image.open(output / "scan_mask.png"))
+    pixels = np.asarray(Image.open(image))
+    prompt = ImagePrompt(points=((30.0, 20.0),), point_labels=(1,))
+    (logits,) = SegmenterPredictor(load_segmenter(checkpoint)).predict([pixels], [[prompt]])
+    assert ((mask > 0) == (logits[0] > 0)).all()
+    assert f"{(mask > 0).sum()} pixels" in capsys.readouterr().out
 
 
 def test_clicks_and_a_box_go_together(disc, image, tmp_path):

@@ -204,6 +204,40 @@ def test_regions_of_two_scales_are_measured_in_pixels(disc, tmp_path):
     assert table(tmp_path / "out" / "measurements.csv")[0]["unit"] == "px"
 
 
+def test_a_mask_out_of_the_ultrasound_region_is_measured_in_pixels_and_the_command_says_so(
+    disc, tmp_path, capsys
+):
+    header: dict[str, object] = {}
+    still = Clip(frames=[noise(0)], regions=[region(20, 0, 59, 39)], header=header)
+    save_clip(tmp_path / "still.dcm", still)
+    words = [f"model={disc}", f"image={tmp_path / 'still.dcm'}", f"output={tmp_path / 'out'}"]
+    for x, unit in [(40, "mm"), (22, "px")]:
+        assert run(*words, f"points=[[{x},20]]", "outputs=[measurements]") == 0
+        (row,) = table(tmp_path / "out" / "measurements.csv")
+        assert (row["unit"], row["area"] == row["pixels"]) == (unit, unit == "px")
+        said = " ".join(capsys.readouterr().out.split())
+        assert ("mask reaches out of the ultrasound regions" in said) == (unit == "px")
+    header["PixelSpacing"] = [0.4, 0.2]  # of the whole image
+    save_clip(tmp_path / "still.dcm", still)
+    assert run(*words, "points=[[22,20]]", "outputs=[measurements]") == 0
+    assert table(tmp_path / "out" / "measurements.csv")[0]["unit"] == "mm"
+
+
+def test_a_coloured_dicom_still_gets_a_segmentation_too(disc, tmp_path):
+    colours = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    scan, out = tmp_path / "colour.dcm", tmp_path / "out"
+    still = Clip(frames=[colours], header=STILL)
+    save_clip(scan, still)
+    words = ["points=[[30,20]]", "outputs=[png,dicom_seg]", f"output={out}"]
+    assert run(f"model={disc}", f"image={scan}", *words) == 0
+    mask = np.asarray(Image.open(out / "colour_mask.png")) > 0
+    segmentation = pydicom.dcmread(out / "colour_seg.dcm")
+    assert np.array_equal(segmentation.pixel_array, mask)
+    assert segmentation.PhotometricInterpretation == "MONOCHROME2"
+    referenced = segmentation.ReferencedSeriesSequence[0].ReferencedInstanceSequence[0]
+    assert referenced.ReferencedSOPInstanceUID == still.instance
+
+
 def test_a_video_is_segmented_frame_by_frame(disc, tmp_path, capsys):
     av = pytest.importorskip("av", reason="av is not installed; the formats extra brings it.")
     video = tmp_path / "clip.avi"

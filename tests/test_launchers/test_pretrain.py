@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -13,18 +12,21 @@ from pathlib import Path
 import pytest
 
 import launchers.pretrain
+from tests.support.disk_corpus import disk_sample, write_disk_corpus
 from tests.support.nano_run import (
     LAUNCHER,
     REPOSITORY,
     build_nano_corpora,
     end_group,
     files_of,
+    launcher_environment,
     losses_of,
     nano_words,
     run_launcher,
     start_launcher,
     wait_for_step,
 )
+from tests.support.unwritable import full_disk
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +86,30 @@ def test_training_shards_given_for_validation_are_refused(
 
 
 @pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("data.train", "data.train: no object in any image of"),
+        ("data.validation", "holds no object to score. Give a split that has some"),
+    ],
+)
+def test_a_split_without_objects_is_refused(
+    corpora: Path,
+    tmp_path: Path,
+    option: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    empty = tmp_path / "empty"
+    write_disk_corpus(empty, samples=[disk_sample("0", num_disks=0)])
+    words = nano_words(corpora, root=tmp_path / "runs", words=(f"{option}={empty}",))
+    error = refuse(words, monkeypatch=monkeypatch, capsys=capsys)
+    assert said in error
+    assert option in error
+    assert str(empty) in error
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (("validation.protocol=guess",), "there is no protocol 'guess'"),
@@ -129,6 +155,25 @@ def test_a_launcher_that_started_one_of_two_processes_is_found_out(
     assert "asked for several processes and started one" in refuse(
         words, monkeypatch=monkeypatch, capsys=capsys
     )
+
+
+@pytest.mark.distributed
+def test_accelerate_starts_one_of_two_processes_on_a_cpu_and_is_found_out(
+    corpora: Path, tmp_path: Path
+) -> None:
+    answer = subprocess.run(
+        [
+            *(sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2"),
+            *(str(LAUNCHER), *nano_words(corpora, root=tmp_path)),
+        ],
+        env=launcher_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode != 0
+    assert answer.stderr.count("asked for several processes and started one") == 1
+    assert not (tmp_path / "nano").exists()
 
 
 def test_precision_told_to_the_launcher_alone_is_refused(
@@ -188,13 +233,8 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_last_good_one(
     checkpoints = tmp_path / "nano" / "checkpoints"
     good = files_of(checkpoints / "step-00000002")
     capsys.readouterr()
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # A limit on the size of files stands in for a full disk: the same write fails half-way.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, before[1]))
-    try:
+    with full_disk(num_bytes=60_000):
         said = refuse(words(4), monkeypatch=monkeypatch, capsys=capsys)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "there is no room" in said
     assert [path.name for path in checkpoints.iterdir()] == ["step-00000002"]
     assert files_of(checkpoints / "step-00000002") == good

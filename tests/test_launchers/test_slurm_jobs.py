@@ -45,6 +45,9 @@ def job_of(folder: Path, *, chain: str, stage: str, number: int = 0) -> str:
     return jobs[stage][str(number)]
 
 
+RANK_FILES = {"00000.json", "00001.json"}
+
+
 class TwoNodeJob:
     """The pretraining that everything happens to."""
 
@@ -74,12 +77,27 @@ class TwoNodeJob:
         self._cluster.wait_for_state(self._job, "PENDING")
         return self.last_step()
 
-    def resumed_from(self, number: int) -> int:
-        """Return the step that a start of the job went on from."""
-        logs = self._folder / "slurm" / "two" / "logs" / f"pretrain-{self._job}-{number}"
+    def resumed_from(self, number: int, *, job: str | None = None) -> int:
+        """Return the step that a start of the job, or of the one after it, went on from."""
+        logs = self.logs(number, job=job)
         said = "".join(path.read_text() for path in logs.glob("node-*.log"))
         (place,) = {line.split("/step-")[1] for line in said.splitlines() if "Resuming" in line}
         return int(place.rstrip("."))
+
+    def logs(self, number: int, *, job: str | None = None) -> Path:
+        """Return the folder of a start's logs."""
+        return self._folder / "slurm" / "two" / "logs" / f"pretrain-{job or self._job}-{number}"
+
+    def reasons_of_rank_0(self, number: int) -> list[str]:
+        """Return why rank 0 ended a start, by the log of its node and by that of its own."""
+        logs = self.logs(number)
+        (own,) = logs.glob("node-0/*/attempt_0/0/stderr.log")
+        found: list[str] = []
+        for log in (logs / "node-0.log", own):
+            (line,) = [one for one in log.read_text().splitlines() if "error: " in one]
+            assert "rank 1 (" in line  # which one is named, with its machine and process
+            found.append(line.partition("error: ")[2].partition(":")[0])
+        return found
 
     def kill_node(self, number: int) -> None:
         """Kill the task of a node and all that it started, as when the machine crashes."""
@@ -107,14 +125,20 @@ def test_whatever_interrupts_a_two_node_job_it_goes_on_as_the_same_run(
     )
     options = {
         "name": "two",
-        "stages": ["pretrain"],
+        "stages": ["pretrain", "evaluate"],
         "train": str(corpora / "train"),
+        "test": str(corpora / "test"),
         "root": str(tmp_path / "runs"),
         "grace_seconds": 60,
         "pretrain": {"options": [*training, "run.max_steps=100000"], "nodes": 2, "minutes": 30},
+        "evaluate": {
+            "options": ["intervals.num_resamples=100", "num_gallery_cases=0", "batch_size=1"],
+            "nodes": 2,
+        },
     }
     assert submit(options, folder=tmp_path, monkeypatch=monkeypatch) == 0
     job = job_of(tmp_path, chain="two", stage="pretrain")
+    behind = job_of(tmp_path, chain="two", stage="evaluate")
     training_job = TwoNodeJob(cluster, folder=tmp_path, job=job)
     reached: dict[str, int] = {}
 
@@ -134,7 +158,11 @@ def test_whatever_interrupts_a_two_node_job_it_goes_on_as_the_same_run(
     training_job.train_on()
     cluster.end_soon(job)
     reached["time limit"] = training_job.wait_for_restart(4)
+    # What comes behind it has waited through all this, and goes with it.
+    waiting = cluster.job(behind)
+    assert (waiting["JobState"], waiting["Reason"]) == ("PENDING", "Dependency")
     cluster.ask("scancel", job)
+    cluster.wait_for_state(behind, "CANCELLED")
 
     # The same command again submits what has not ended well.
     last = reached["time limit"] + 3
@@ -142,23 +170,30 @@ def test_whatever_interrupts_a_two_node_job_it_goes_on_as_the_same_run(
     assert submit(options, folder=tmp_path, monkeypatch=monkeypatch) == 0
     end = job_of(tmp_path, chain="two", stage="pretrain")
     assert end != job
-    cluster.wait_for_state(end, "COMPLETED")
+    cluster.wait_for_state(job_of(tmp_path, chain="two", stage="evaluate"), "COMPLETED")
 
+    assert cluster.job(end)["JobState"] == "COMPLETED"
+    assert (training_job.run / "report" / "report.html").is_file()
     assert training_job.mlflow_run() == mlflow_run
-    assert training_job.resumed_from(1) == reached["signal"]
-    assert training_job.resumed_from(2) == reached["requeue"]
-    assert training_job.resumed_from(3) == reached["crash"] // 10 * 10
-    words = [
-        *training,
-        f"data.train={corpora / 'train'}",
-        f"run.root={tmp_path / 'runs'}",
-        "run.name=undisturbed",
-        "tracking.enabled=false",
-        f"run.max_steps={last}",
+    assert [training_job.resumed_from(number) for number in (1, 2, 3)] == [
+        reached["signal"],
+        reached["requeue"],
+        reached["crash"] // 10 * 10,
     ]
+    assert training_job.resumed_from(0, job=end) == reached["time limit"]
+    assert training_job.reasons_of_rank_0(2) == ["Another rank died or hangs"] * 2
+    assert {path.name for path in (training_job.run / "ranks").iterdir()} == RANK_FILES
+    words = [*training, f"data.train={corpora / 'train'}", f"run.root={tmp_path / 'runs'}"]
+    undisturbed = train_alone([*words, f"run.max_steps={last}"], root=tmp_path / "runs")
+    assert losses_of(training_job.run) == losses_of(undisturbed)
+
+
+def train_alone(words: list[str], *, root: Path) -> Path:
+    """Train on two processes of this machine, without Slurm, and return the run."""
+    words = [*words, "run.name=undisturbed", "tracking.enabled=false"]
     code, output = run_launcher(words, num_processes=2)
     assert code == 0, output
-    assert losses_of(training_job.run) == losses_of(tmp_path / "runs" / "undisturbed")
+    return root / "undisturbed"
 
 
 @pytest.mark.services
@@ -169,6 +204,10 @@ def test_of_a_sweep_only_what_failed_is_submitted_again(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    # The folders may have any name.
+    tmp_path = tmp_path / "two words"
+    tmp_path.mkdir()
+    monkeypatch.chdir(tmp_path)
     options = {
         "name": "swept",
         "stages": ["pretrain", "evaluate"],

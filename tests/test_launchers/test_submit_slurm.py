@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch.distributed.launcher.api import LaunchConfig
 
 import launchers.submit_slurm
 from launchers.submit_slurm import SLURM
@@ -95,6 +96,22 @@ def test_a_script_asks_for_what_the_options_say(
     assert shlex.quote("data.licences=[CC BY 4.0]") in script
 
 
+def test_folders_with_spaces_are_one_word_each_for_sbatch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "two words"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    options = TINY | {"stages": ["pretrain"]}
+    assert submit(options, "dry_run=true", folder=folder, monkeypatch=monkeypatch) == 0
+    script = capsys.readouterr().out
+    lines = [line for line in script.splitlines() if line.startswith("#SBATCH")]
+    assert [len(shlex.split(line)) for line in lines] == [2] * len(lines)
+    asked = {shlex.split(line)[1] for line in lines}
+    logs = folder / "slurm" / "tiny" / "logs"
+    assert {f"--chdir={folder}", f"--output={logs}/pretrain-%j.log"} < asked
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -108,6 +125,11 @@ def test_a_script_asks_for_what_the_options_say(
         ({"register_as": "tiny"}, "a list with register, as register_as is given"),
         ({"name": "a/b"}, "name is a/b"),
         ({"pretrain": {"nodes": 0}}, "nodes is 0"),
+        ({"export": {"nodes": 2}}, "export.nodes is 2: it must be 1"),
+        (
+            {"stages": ["register"], "register": {"options": ["name=tiny"], "nodes": 3}},
+            "register.nodes is 3: it must be 1",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_submitted(
@@ -163,6 +185,14 @@ def test_what_must_not_be_tried_again_wins(ends: list[int], code: int) -> None:
     assert verdict(ends) == code
 
 
+def test_torch_s_launcher_leaves_its_ranks_the_time_that_the_job_tells_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "77")
+    config = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=1)
+    assert config.shutdown_timeout == 77
+
+
 @pytest.mark.parametrize(
     ("code", "losses", "is_queued_again", "last"),
     [
@@ -182,7 +212,11 @@ def test_a_job_is_queued_again_only_where_that_helps(
     (tmp_path / "logs").mkdir()
     count = tmp_path / "logs" / "pretrain-17.losses"
     count.write_text("76\n" * losses)
-    for name, line in (("srun", f"exit {code}"), ("scontrol", f'echo "$@" > {tmp_path}/asked')):
+    grace = f'echo "$TORCH_ELASTIC_SHUTDOWN_TIMEOUT" > {tmp_path}/grace'
+    for name, line in (
+        ("srun", f"{grace}; exit {code}"),
+        ("scontrol", f'echo "$@" > {tmp_path}/asked'),
+    ):
         (tmp_path / name).write_text(f"#!/bin/bash\n{line}\n")
         (tmp_path / name).chmod(0o755)
     head = (
@@ -197,6 +231,7 @@ def test_a_job_is_queued_again_only_where_that_helps(
         check=False,
     )
     assert answer.returncode == last, answer.stderr
+    assert (tmp_path / "grace").read_text() == "5\n"
     asked = tmp_path / "asked"
     assert asked.exists() == is_queued_again
     assert not is_queued_again or asked.read_text() == "requeue 17\n"

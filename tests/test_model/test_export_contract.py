@@ -1,4 +1,7 @@
-"""Every preset as other programs run it: compiled, and as ONNX graphs."""
+"""Every preset as other programs run it: compiled, and as ONNX graphs.
+
+The graphs of automatic presets are held to their models where they become whole deployables.
+"""
 
 import contextlib
 import subprocess

@@ -1,5 +1,6 @@
 """What cannot be asked is refused, with what was expected."""
 
+import re
 from typing import Any
 
 import jaxtyping
@@ -90,7 +91,7 @@ def test_an_image_index_that_is_no_list_is_refused() -> None:
 WRONG_VALUES: dict[str, tuple[Prompts, str]] = {
     "a click to the right of the image": (
         clicks(POINTS + torch.tensor([50.0, 0.0])),
-        r"points holds \(70, 3\), which is outside of the framed image of 64 x 64 pixels",
+        r"points holds \(70, 3\), .* of 64 x 64 pixels: expected \(x, y\) from -1 to 64\.",
     ),
     "a click that is no number": (clicks(POINTS * torch.nan), r"holds \(nan, nan\), .* outside"),
     "a box beyond the image": (
@@ -130,6 +131,29 @@ def test_the_edges_of_the_image_and_empty_slots_are_no_mistake(segmenter: Segmen
     edges = torch.tensor([[[-0.5, 63.5]], [[63.5, -0.5]]])
     ask(segmenter, clicks(edges))
     ask(segmenter, clicks(torch.full_like(POINTS, 1e6), torch.full_like(LABELS, -1)))
+
+
+@pytest.mark.parametrize("side", [64, 1024])
+def test_a_refusal_names_the_limits_that_are_refused_beyond(side: int) -> None:
+    limits = PromptLimits(
+        model="sam",
+        kinds=frozenset({"points"}),
+        num_categories=0,
+        num_images=1,
+        input_size=side,
+        mask_size=side // 4,
+    )
+    with pytest.raises(ValueError, match="outside of the framed image") as refused:
+        refuse_unfit_prompts(clicks(POINTS + 2 * side), limits=limits)
+    named = re.search(r"from (-[\d.]+) to ([\d.]+)\.", str(refused.value))
+    assert named is not None
+    lowest, highest = (float(number) for number in named.groups())
+    assert (lowest, highest) == (-0.01 * side, 1.01 * side - 1) if side > 100 else (-1.0, 64.0)
+    inside = torch.tensor([[[lowest, highest]], [[highest, lowest]]])
+    refuse_unfit_prompts(clicks(inside), limits=limits)
+    for beyond in (inside - 0.1, inside + 0.1):
+        with pytest.raises(ValueError, match="outside of the framed image"):
+            refuse_unfit_prompts(clicks(beyond), limits=limits)
 
 
 def test_no_prompt_is_refused(segmenter: Segmenter) -> None:

@@ -1,9 +1,21 @@
 """The baseline of the benchmarks computes the same function, so that its ratios mean something."""
 
+import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.forward import build, clicks
 from benchmarks.published_formulation import PublishedFormulation
+
+
+@pytest.mark.slow
+def test_the_published_formulation_costs_the_published_arithmetic() -> None:
+    with torch.device("meta"):  # counted without being computed
+        published = PublishedFormulation(build("samus_vit_b").eval())
+        images, prompts = torch.rand(1, 1, 256, 256), clicks(published.segmenter, image_index=[0])
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        published(images, prompts)
+    assert counter.get_total_flops() / 1e9 == pytest.approx(326.3, abs=0.05)
 
 
 def test_the_published_formulation_gives_our_logits_and_gradients() -> None:

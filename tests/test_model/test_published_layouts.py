@@ -22,7 +22,10 @@ from model import (
     write_flattened,
 )
 from model.published_layouts import recognise_layout
+from model.sam_unet_config import SamUnetArchitecture
 from model.weights_report import WeightsError
+from tests.support.parity_weights import published_without_storage
+from tests.support.preset_contract import SAM_AND_RELATIVES
 from tests.support.small_sam import small_sam
 from tests.support.ultrasam_layout import as_ultrasam
 
@@ -35,16 +38,6 @@ PUBLISHED = {
     "sam_med2d_vit_b": ("sam_med2d", "sam_med2d_vit_b"),
 }
 """Table of shapes to its layout, and the preset that has just these tensors."""
-
-RELATIVES = (
-    "sam_tiny",
-    "ultrasam_tiny",
-    "samus_tiny",
-    "autosamus_tiny",
-    "medsa_tiny",
-    "sam_med2d_tiny",
-    "sam_unet_tiny",
-)
 
 IN_NO_SAM_UNET = (
     "mask_decoder.iou_token.",
@@ -60,17 +53,6 @@ def sam_preset(name: str) -> SamArchitecture:
     return architecture
 
 
-def without_storage(shapes: Path) -> dict[str, torch.Tensor]:
-    return {
-        name: torch.empty(
-            shape,
-            device="meta",
-            dtype=torch.int64 if name.endswith("num_batches_tracked") else torch.float32,
-        )
-        for name, shape in json.loads(shapes.read_text()).items()
-    }
-
-
 def on_meta(preset: str, **options: Any):
     with torch.device("meta"):
         return build_segmenter(preset, **options)
@@ -79,7 +61,7 @@ def on_meta(preset: str, **options: Any):
 @pytest.mark.parametrize("table", PUBLISHED)
 def test_every_tensor_of_a_published_file_has_its_place(table, shared_folder):
     layout, preset = PUBLISHED[table]
-    tensors = without_storage(shared_folder / f"parity/{table}.shapes.json")
+    tensors = published_without_storage(shared_folder / f"parity/{table}.shapes.json")
     segmenter = on_meta(preset)
     report = load_weights(segmenter, tensors)
     assert report.layout == layout
@@ -89,7 +71,7 @@ def test_every_tensor_of_a_published_file_has_its_place(table, shared_folder):
 
 
 def test_med_sa_loses_only_the_adapters_of_volumes_and_keeps_relative_positions(shared_folder):
-    tensors = without_storage(shared_folder / "parity/medsa_vit_b_encoder.shapes.json")
+    tensors = published_without_storage(shared_folder / "parity/medsa_vit_b_encoder.shapes.json")
     segmenter = on_meta("medsa_vit_b", input_size=224)
     heads = {
         name: value
@@ -172,12 +154,12 @@ def test_a_resnet_of_another_size_or_for_another_model_is_refused():
 
 
 def test_an_encoder_alone_is_refused_where_a_whole_model_is_asked_for(shared_folder):
-    tensors = without_storage(shared_folder / "parity/medsa_vit_b_encoder.shapes.json")
+    tensors = published_without_storage(shared_folder / "parity/medsa_vit_b_encoder.shapes.json")
     with pytest.raises(WeightsError, match=r"looks like Med-SA ViT-B .* 137 tensors of the model"):
         load_weights(on_meta("medsa_vit_b", input_size=224), tensors)
 
 
-@pytest.mark.parametrize("preset", RELATIVES)
+@pytest.mark.parametrize("preset", SAM_AND_RELATIVES)
 def test_a_file_of_sam_starts_every_relative_of_it(preset):
     architecture = sam_preset(preset)
     weights = small_sam(architecture).state_dict()
@@ -186,7 +168,7 @@ def test_a_file_of_sam_starts_every_relative_of_it(preset):
     assert report.layout == "sam"
     accounted = (*report.loaded, *report.resized, *report.left_out)
     assert len(accounted) == len(weights)
-    dropped = IN_NO_SAM_UNET if preset == "sam_unet_tiny" else ()
+    dropped = IN_NO_SAM_UNET if isinstance(architecture, SamUnetArchitecture) else ()
     assert set(report.left_out) == {name for name in weights if name.startswith(dropped)}
     own = segmenter.state_dict().keys()
     assert {*report.loaded, *report.resized, *report.new} == own
@@ -316,7 +298,7 @@ def test_an_own_checkpoint_must_hold_all_that_its_kind_has(tmp_path):
 
 
 def test_a_layout_of_which_parts_are_missing_is_guessed_and_the_parts_are_named(shared_folder):
-    tensors = without_storage(shared_folder / "parity/sam_unet_res34_vit_b.shapes.json")
+    tensors = published_without_storage(shared_folder / "parity/sam_unet_res34_vit_b.shapes.json")
     encoder = {
         name: value for name, value in tensors.items() if not name.startswith("adapters_bridge.")
     }
@@ -334,6 +316,6 @@ def test_sam_2_is_known_by_its_names_alone():
 
 
 def test_another_models_layout_is_named_with_the_preset_that_takes_it(shared_folder):
-    tensors = without_storage(shared_folder / "parity/samus_vit_b.shapes.json")
+    tensors = published_without_storage(shared_folder / "parity/samus_vit_b.shapes.json")
     with pytest.raises(WeightsError, match=r"looks like SAMUS ViT-B .*Build the preset"):
         load_weights(build_segmenter("sam_tiny"), tensors)

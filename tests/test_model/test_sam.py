@@ -1,5 +1,6 @@
 """Plain SAM is `segment_anything`'s as a whole, and MedSAM is SAM with another recipe."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,15 +29,15 @@ def architecture_of(name: str) -> SamArchitecture:
     return architecture
 
 
-def their_sam(name: str) -> Sam:
-    sam = small_sam(architecture_of(name)).eval()
+def their_sam(name: str, **changes: Any) -> Sam:
+    sam = small_sam(replace(architecture_of(name), **changes)).eval()
     for key, tensor in sam.state_dict().items():
         tensor.copy_(torch.from_numpy(tensor_from_name(key, shape=tuple(tensor.shape))))
     return sam
 
 
-def our_sam(name: str, *, like: Sam) -> Segmenter:
-    segmenter = build_segmenter(name).eval()
+def our_sam(name: str, *, like: Sam, **changes: Any) -> Segmenter:
+    segmenter = build_segmenter(name, **changes).eval()
     report = load_weights(segmenter, like.state_dict())
     assert (report.layout, report.resized, report.new) == ("sam", (), ())
     return segmenter
@@ -131,17 +132,30 @@ def test_images_and_prompts_of_a_batch_equal_segment_anything_one_by_one(
     torch.testing.assert_close(found.predicted_iou, expected_iou, rtol=1e-5, atol=1e-5)
 
 
+TWO_BLOCKS: dict[str, Any] = {
+    "input_size": 256,
+    "position_grid": 16,
+    "depth": 2,
+    "global_blocks": (1,),
+}
+"""What differs of a large SAM, so that a test is a matter of seconds: a block of each kind."""
+
+
 @pytest.mark.slow
-def test_sam_vit_b_equals_segment_anything_at_1024_pixels() -> None:
-    theirs = their_sam("sam_vit_b")
-    ours = our_sam("sam_vit_b", like=theirs)
-    image = photographs(side=1024, count=1)
+@pytest.mark.parametrize(
+    ("name", "changes"), [("sam_vit_b", {}), ("sam_vit_l", TWO_BLOCKS), ("sam_vit_h", TWO_BLOCKS)]
+)
+def test_sam_equals_segment_anything_in_its_own_width(name: str, changes: dict[str, Any]) -> None:
+    theirs = their_sam(name, **changes)
+    ours = our_sam(name, like=theirs, **changes)
+    side = ours.architecture.input_size
+    image = photographs(side=side, count=1)
     with torch.no_grad():
         embedding = theirs.image_encoder(theirs.preprocess(255.0 * image))
         features = ours.encode(image)
         torch.testing.assert_close(features.embedding, embedding, rtol=1e-5, atol=1e-5)
         for kinds in KINDS:
-            of_image = questions(kinds, side=1024, patch_size=16)[:1]
+            of_image = questions(kinds, side=side, patch_size=16)[:1]
             question = of_image[0]
             sparse, dense = theirs.prompt_encoder(
                 points=(question["point_coords"], question["point_labels"])

@@ -20,6 +20,7 @@ from tests.support.preset_contract import (
     AUTOMATIC,
     FULL_SIZE,
     PROMPTED,
+    SAM_AND_RELATIVES,
     TINY,
     batches_for,
     built,
@@ -32,7 +33,6 @@ from tests.support.preset_contract import (
 KINDS_OF_BATCHES = [
     (name, kind) for name in PROMPTED for kind in batches_for(name) if kind != "no object"
 ]
-SAM_AND_PLUGS = [name for name in TINY if isinstance(PRESETS[name], SamArchitecture)]
 
 
 def test_every_family_has_a_preset_for_tests() -> None:
@@ -108,22 +108,24 @@ def test_weights_survive_a_round_trip_through_description_and_state(name: str) -
 
 @pytest.mark.parametrize("name", PROMPTED)
 def test_a_prompt_is_read_as_x_then_y_in_framed_pixels(name: str) -> None:
-    architecture = PRESETS[name]
+    segmenter = built(name)
+    architecture = segmenter.architecture
     assert isinstance(architecture, SamArchitecture)
-    encoder = PromptEncoder(architecture)
-    cell, (column, row) = architecture.patch_stride, (3, 1)
-    centre = torch.tensor([[[(column + 0.5) * cell - 0.5, (row + 0.5) * cell - 0.5]]])
-    prompts = Prompts(
-        image_index=torch.tensor([0]), points=centre, point_labels=torch.tensor([[1]])
-    )
+    (encoder,) = (part for part in segmenter.modules() if isinstance(part, PromptEncoder))
+    cells = torch.tensor([[3, 1], [2, 0], [5, 4]])  # (column, row): a click, corners of a box
+    centres = (cells + 0.5) * architecture.patch_stride - 0.5
+    index = torch.tensor([0])
+    click = Prompts(image_index=index, points=centres[None, :1], point_labels=torch.tensor([[1]]))
+    box = Prompts(image_index=index, boxes=centres[1:].reshape(1, 4))
     with torch.no_grad():
-        inside = encoder.point_embeddings[1](torch.tensor(0))
-        token = encoder(prompts).tokens[0, 0] - inside
+        inside, *corners = (encoder.point_embeddings[kind](index)[0] for kind in (1, 2, 3))
         grid = encoder.grid_positions()[0].unflatten(0, (architecture.grid_size, -1))
-    torch.testing.assert_close(token, grid[row, column])
+        found = torch.stack([encoder(click).tokens[0, 0], *encoder(box).tokens[0, -2:]])
+    expected = grid[cells[:, 1], cells[:, 0]] + torch.stack([inside, *corners])
+    torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize("name", SAM_AND_PLUGS)
+@pytest.mark.parametrize("name", SAM_AND_RELATIVES)
 def test_with_plugs_of_zeros_the_encoder_is_sams(name: str) -> None:
     variant = built(name).eval()
     assert isinstance(variant, SamSegmenter)

@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from model import PRESETS, Prompts, Segmenter, freeze
+from model import PRESETS, ObjectiveConfig, Prompts, Segmenter, freeze
+from pipeline.train_step import TrainingStep
 from tests.support.preset_contract import (
     AUTOMATIC,
     PROMPTED,
@@ -17,6 +18,7 @@ from tests.support.preset_contract import (
     prompts_for,
     usual_prompts,
 )
+from tests.support.training_batches import SIDE, make_batch
 
 
 def gradient_cases() -> list:
@@ -80,6 +82,27 @@ def test_nothing_of_an_automatic_model_waits_for_a_gradient(name: str) -> None:
     freeze(segmenter, has_base=False)
     everything_in(segmenter(images_for(segmenter, num_images=2))).backward()
     assert_every_trainable_has_a_gradient(segmenter)
+
+
+@pytest.mark.parametrize("objects", [[2, 0], [0, 0]], ids=["objects", "no object"])
+@pytest.mark.parametrize("is_annotated", [True, False], ids=["annotated", "not annotated"])
+@pytest.mark.parametrize("has_base", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", AUTOMATIC)
+def test_every_trainable_of_an_automatic_model_gets_a_gradient_in_every_kind_of_batch(
+    name: str, has_base: bool, is_annotated: bool, objects: list[int]
+) -> None:
+    segmenter = built(name, input_size=SIDE).train()
+    freeze(segmenter, has_base=has_base)
+    batch = make_batch(objects)
+    annotated = torch.full_like(batch.annotated, is_annotated)
+    step = TrainingStep(
+        segmenter, objective=ObjectiveConfig(), global_batch_size=len(objects), num_ranks=1
+    )
+    step(dataclasses.replace(batch, annotated=annotated)).total.backward()
+    assert_every_trainable_has_a_gradient(segmenter)
+    assert is_annotated == any(
+        bool(p.grad.any()) for p in segmenter.parameters() if p.grad is not None
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,15 @@
 """Any layout becomes ours, and SAM and SAMUS come back as they were."""
 
 import json
+import logging
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from segment_anything import sam_model_registry
 
 from model import (
     ConversionConfig,
@@ -17,7 +21,8 @@ from model import (
     write_flattened,
 )
 from model.published_names import SAMUS_NAMES, SAMUS_PAIRS, published_name, translate_name
-from model.weights_conversion import write_published
+from model.weights_conversion import fitting_preset, write_published
+from tests.support.parity_weights import published_without_storage
 from tests.support.small_sam import SAMUS_TINY, small_sam
 from tests.support.ultrasam_layout import as_ultrasam
 
@@ -94,12 +99,61 @@ def test_ultrasams_file_becomes_ours_and_sams_with_a_warning(tmp_path, caplog):
     assert "doubles a residual" in caplog.text
 
 
-@pytest.mark.parametrize("preset", ["medsa_tiny", "sam_med2d_tiny", "sam_unet_tiny", "unet_tiny"])
+@pytest.mark.parametrize(
+    "preset",
+    ["medsa_tiny", "sam_med2d_tiny", "sam_unet_tiny", "sam_unet_res50_tiny", "unet_tiny"],
+)
 def test_tensors_of_our_own_find_their_preset(preset, tmp_path):
     segmenter = build_segmenter(preset)
     torch.save(segmenter.state_dict(), tmp_path / "weights.pth")
     assert convert(tmp_path / "weights.pth", tmp_path / "own").model == preset
     assert equal(load_segmenter(tmp_path / "own").state_dict(), dict(segmenter.state_dict()))
+
+
+@pytest.mark.parametrize(
+    "table", ["samus_vit_b", "autosamus_vit_b", "sam_unet_res34_vit_b", "sam_med2d_vit_b"]
+)
+def test_a_published_file_finds_its_preset(table, shared_folder):
+    tensors = published_without_storage(shared_folder / f"parity/{table}.shapes.json")
+    assert fitting_preset(tensors, origin=table) == table
+
+
+def test_med_sas_published_file_finds_its_preset(shared_folder):
+    """The table is of its encoder for images of 224 pixels: the rest is SAM's at 1024."""
+    sam = sam_without_storage()
+    tensors = published_without_storage(shared_folder / "parity/medsa_vit_b_encoder.shapes.json")
+    for name, value in sam.items():
+        if not name.startswith("image_encoder.") or ".rel_pos_" in name:
+            tensors[re.sub(r"\.rel_pos_([hw])$", r".rel_\1", name)] = value
+    assert fitting_preset(tensors, origin="medsa") == "medsa_vit_b"
+
+
+def test_hugging_faces_and_ultrasams_files_find_their_presets():
+    recorded = json.loads(Path(__file__).with_name("hugging_face_sam.json").read_text())
+    tensors = {
+        name: torch.empty(shape, device="meta") for name, shape in recorded["tensors"].items()
+    }
+    assert fitting_preset(tensors, origin="hugging face") == "sam_tiny"
+    assert fitting_preset(as_ultrasam(sam_without_storage()), origin="ultrasam") == "ultrasam_vit_b"
+
+
+def sam_without_storage() -> dict[str, torch.Tensor]:
+    with torch.device("meta"):
+        return sam_model_registry["vit_b"]().state_dict()
+
+
+def test_presets_that_no_tensor_tells_apart_are_all_named(caplog, shared_folder):
+    assert fitting_preset(sam_without_storage(), origin="medsam_vit_b.pth") == "sam_vit_b"
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage().startswith(
+        "medsam_vit_b.pth: taken for sam_vit_b; also fits medsam,"
+    )
+    assert "give preset=medsam if" in record.getMessage()
+    caplog.clear()
+    samus = published_without_storage(shared_folder / "parity/samus_vit_b.shapes.json")
+    fitting_preset(samus, origin="samus.pth")
+    assert caplog.records == []
 
 
 def test_an_encoder_alone_is_what_load_feature_extractor_reads(tmp_path):

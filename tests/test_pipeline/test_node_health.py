@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,11 +12,21 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipeline.pretraining import pretrain
 from pipeline.refusal import LOST_RANK
 from pipeline.run_folder.rank_progress import Phase, SignOfLife, describe_ranks, read_signs
-from tests.support.nano_run import REPOSITORY, end_group, launcher_environment, nano_words
+from pipeline.slurm.node import LOST, verdict
+from tests.support.nano_run import (
+    REPOSITORY,
+    end_group,
+    launcher_environment,
+    nano_config,
+    nano_words,
+)
+from tests.support.small_checkpoint import write_checkpoint
 
-SCRIPT = REPOSITORY / "tests" / "support" / "stuck_rank.py"
+STUCK = REPOSITORY / "tests" / "support" / "stuck_rank.py"
+MORTAL = REPOSITORY / "tests" / "support" / "mortal_rank.py"
 
 TIMEOUT_SECONDS = 8
 
@@ -27,7 +38,7 @@ def sign(rank: int, *, phase: Phase, count: int) -> SignOfLife:
 
 
 def write_signs(run: Path, signs: list[SignOfLife]) -> None:
-    (run / "ranks").mkdir()
+    (run / "ranks").mkdir(parents=True)
     for one in signs:
         path = run / "ranks" / f"{one.rank:05d}.json"
         path.write_text(json.dumps(vars(one)))
@@ -58,6 +69,21 @@ def test_a_half_written_file_and_one_of_a_larger_world_are_left_out(tmp_path: Pa
     assert describe_ranks(tmp_path / "elsewhere", num_ranks=2) == ""
 
 
+def test_ranks_of_an_earlier_start_are_not_named(tmp_path: Path) -> None:
+    write_signs(tmp_path, [sign(rank, phase="data", count=5 + rank) for rank in (0, 1)])
+    assert "rank 0" in describe_ranks(tmp_path, num_ranks=2)
+    assert describe_ranks(tmp_path, num_ranks=2, since=1.0) == ""
+
+
+def test_a_start_forgets_the_ranks_of_the_one_before(nano_corpora: Path, tmp_path: Path) -> None:
+    """One rank that is still importing would else be named with what it did then."""
+    write_signs(tmp_path / "nano", [sign(rank, phase="data", count=5) for rank in (0, 7)])
+    pretrain(nano_config(nano_corpora, root=tmp_path, words=("run.max_steps=1",)))
+    assert [path.name for path in (tmp_path / "nano" / "ranks").iterdir()] == ["00000.json"]
+    (seen,) = read_signs(tmp_path / "nano", num_ranks=8)
+    assert seen.process == os.getpid()
+
+
 def start_stuck_ranks(how: str, *, corpora: Path, root: Path) -> subprocess.Popen[str]:
     words = nano_words(
         corpora,
@@ -66,7 +92,7 @@ def start_stuck_ranks(how: str, *, corpora: Path, root: Path) -> subprocess.Pope
     )
     launcher = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv_backend=c10d"]
     return subprocess.Popen(
-        [sys.executable, *launcher, "--rdzv_endpoint=localhost:0", str(SCRIPT), how, *words],
+        [sys.executable, *launcher, "--rdzv_endpoint=localhost:0", str(STUCK), how, *words],
         env=launcher_environment(),
         text=True,
         stdout=subprocess.PIPE,
@@ -116,6 +142,45 @@ def test_ranks_that_hang_do_not_outlive_a_killed_launcher(
         assert alive == []
     finally:
         end_group(process)
+
+
+@pytest.mark.distributed
+def test_an_evaluation_whose_other_rank_dies_may_be_tried_again(
+    nano_corpora: Path, tmp_path: Path
+) -> None:
+    """Without torchrun, which would end the rank that is left before it can say anything."""
+    checkpoint = write_checkpoint(tmp_path / "model")
+    words = [f"checkpoint={checkpoint}", f"data={nano_corpora / 'test'}", "batch_size=1"]
+    words.append(f"output={tmp_path / 'report'}")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    ranks = [start_mortal_rank(rank, words=words, port=port) for rank in (0, 1)]
+    try:
+        output, _ = ranks[0].communicate(timeout=120)
+    finally:
+        for process in ranks:
+            end_group(process)
+    assert ranks[1].returncode == -signal.SIGKILL
+    assert ranks[0].returncode == LOST_RANK, output
+    assert verdict([ranks[0].returncode, ranks[1].returncode]) == LOST
+    said = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert len(said) == 1, output
+    assert "Another rank died or hangs" in said[0]
+    assert not (tmp_path / "report").exists()
+
+
+def start_mortal_rank(rank: int, *, words: list[str], port: int) -> subprocess.Popen[str]:
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return subprocess.Popen(
+        [sys.executable, str(MORTAL), *words],
+        env=launcher_environment() | {name: str(one) for name, one in (place | meeting).items()},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 def wait_for_phase(run: Path, *, rank: int, phase: str, process: subprocess.Popen[str]) -> None:

@@ -10,14 +10,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from model import load_segmenter
+from model import WEIGHTS, SamArchitecture, find_checkpoint, load_segmenter
+from model.published_names import SAM_PAIRS, published_name
 from pipeline import PretrainConfig
+from pipeline.checkpoint import OPTIMIZER
 from pipeline.pretraining import pretrain
 from pipeline.run_folder.status import read_status, write_status
 from pipeline.session import RunResult
 from pipeline.stepper import NonFiniteLossError
 from tests.support.nano_run import files_of, losses_of, nano_config
+from tests.support.small_sam import small_sam
 
 
 @pytest.fixture
@@ -207,14 +211,35 @@ def test_fresh_moves_the_earlier_run_aside(nano_corpora: Path, root: Path) -> No
     assert losses_of(root / "nano.previous-1") != losses_of(root / "nano")
 
 
+@pytest.mark.parametrize("origin", ["run", "checkpoint", "published file"])
 def test_weights_initialize_another_run_with_a_fresh_optimizer(
-    finished: RunResult, nano_corpora: Path, root: Path
+    origin: str, finished: RunResult, nano_corpora: Path, root: Path
 ) -> None:
-    words = (f"initialize_from={finished.folder.path}", "run.max_steps=1", "run.log_every_steps=1")
-    pretrain(nano_config(nano_corpora, root=root, words=words))
-    plain = nano_config(nano_corpora, root=root, words=("run.name=plain", "run.max_steps=1"))
-    pretrain(plain)
-    assert losses_of(root / "nano")[1] != losses_of(root / "plain")[1]
+    trained = load_segmenter(finished.folder.path)
+    source, expected = finished.folder.path, trained.state_dict()
+    if origin == "checkpoint":
+        source = find_checkpoint(source)
+    elif origin == "published file":
+        assert isinstance(trained.architecture, SamArchitecture)
+        published = small_sam(trained.architecture).state_dict()
+        source = root.parent / "sam.pth"
+        torch.save(published, source)
+        named = {name: published.get(published_name(name, pairs=SAM_PAIRS)) for name in expected}
+        sizes = {name: value.shape for name, value in expected.items()}
+        expected = {own: it for own, it in named.items() if it is not None}
+        assert len(expected) == len(published)
+        # Positions are resized.
+        expected = {own: it for own, it in expected.items() if it.shape == sizes[own]}
+        assert len(expected) > len(published) - 8
+    # One step at so small a rate moves no weight.
+    words = (f"initialize_from={source}", "run.max_steps=1", "optimizer.peak_learning_rate=1e-20")
+    begun = pretrain(nano_config(nano_corpora, root=root, words=words))
+    checkpoint = begun.folder.checkpoints / "step-00000001"
+    first = load_file(checkpoint / WEIGHTS)
+    for name, value in expected.items():
+        torch.testing.assert_close(first[name], value, rtol=0, atol=1e-9)
+    moments = load_file(checkpoint / OPTIMIZER)
+    assert {value.item() for name, value in moments.items() if name.endswith(".step")} == {1}
 
 
 @pytest.mark.slow

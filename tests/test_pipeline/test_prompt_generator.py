@@ -21,10 +21,12 @@ from model import (
 from pipeline import load_config
 from pipeline.batches import TrainingBatch
 from pipeline.category_losses import category_losses
-from pipeline.flattened_base import FLATTENED_BASE
+from pipeline.flattened_base import FLATTENED_BASE, with_flattened_base
 from pipeline.pretraining import pretrain
+from pipeline.process_group import start_process_group
 from pipeline.prompt_generator import on_parent, train_prompt_generator
 from pipeline.prompt_generator_config import PromptGeneratorConfig
+from pipeline.run_folder.folder import RunFolder
 from pipeline.session import RunResult
 from pipeline.train_step import TrainingStep
 from tests.support.nano_run import (
@@ -35,7 +37,9 @@ from tests.support.nano_run import (
     nano_words,
     run_launcher,
 )
+from tests.support.small_checkpoint import write_checkpoint
 from tests.support.training_batches import SIDE, cut_in_two, make_batch
+from tests.support.unwritable import full_disk
 
 PHANTOM_CATEGORIES = ("phantom_bone", "phantom_cyst", "phantom_nodule")
 
@@ -65,6 +69,21 @@ def trained(parent: Path, nano_corpora: Path) -> RunResult:
     words = (f"data.validation={nano_corpora / 'validation'}", "validation.every_steps=2")
     config = generator_config(nano_corpora, root=parent.parent, words=words)
     return train_prompt_generator(config)
+
+
+def test_a_base_that_finds_no_room_to_be_copied_leaves_nothing(tmp_path: Path) -> None:
+    base = write_checkpoint(tmp_path / "base")
+    options = ("model.preset=autosamus_tiny", "model.categories=[cyst]", f"model.base={base}")
+    config = nano_config(tmp_path, root=tmp_path, words=options)
+    folder = RunFolder(path=tmp_path / "run")
+    folder.checkpoints.mkdir(parents=True)
+    group = start_process_group(config.run, precision="float32")
+    message = f"{FLATTENED_BASE}: could not be written: there is no room on the disk"
+    with full_disk(num_bytes=10_000), pytest.raises(OSError, match=message):
+        with_flattened_base(config, folder=folder, group=group)
+    assert [path.name for path in folder.path.iterdir()] == ["checkpoints"]
+    with_flattened_base(config, folder=folder, group=group)
+    assert (folder.path / FLATTENED_BASE).is_file()
 
 
 def answers(*, is_judged: bool = True) -> MaskPrediction:

@@ -8,11 +8,15 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from pipeline import session_setup
 from pipeline.config import DataConfig
 from pipeline.pretraining import pretrain
 from pipeline.process_group import ProcessGroup
 from pipeline.read_watch import BrokenSamplesError, ReadWatch
+from pipeline.training_data import TrainingData, open_training_data
 from shards import ReadReport, open_corpus
+from tests.support.corpora import write_toy_corpus
+from tests.support.fault_proxy import FaultProxy, FolderServer
 from tests.support.nano_run import nano_config, nano_words, run_launcher
 
 
@@ -100,3 +104,53 @@ def test_two_ranks_stop_together_at_one_broken_sample_too_many(
     )
     assert code != 0
     assert "data.max_broken_samples=1, but 2 were met since the start" in output
+
+
+def test_requests_made_again_outside_the_loader_are_told_once(tmp_path: Path) -> None:
+    write_toy_corpus(str(tmp_path))
+    corpora = [open_corpus(str(tmp_path)) for _ in range(2)]
+    group = TwoRanks()
+    group.other = report(retries=1)
+    watch = ReadWatch(DataConfig(train="unused"), group=cast(ProcessGroup, group), corpora=corpora)
+    corpora[0].counts["retries"] += 2
+    corpora[1].counts["retries"] += 3
+    corpora[1].counts["cache_misses"] += 9
+    assert watch.agree(report(retries=10))["data/retries"] == 16
+    assert watch.agree(report())["data/retries"] == 1
+    corpora[1].counts["retries"] += 4
+    assert watch.agree(report())["data/retries"] == 5
+
+
+@pytest.mark.slow
+def test_a_run_that_is_opened_through_faults_says_so_in_its_first_row(
+    nano_corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training and validation corpus lie in two folders of one server, so they are compared."""
+    for split in ("train", "validation"):
+        shutil.copytree(nano_corpora / split, tmp_path / "served" / split)
+    opened: list[TrainingData] = []
+    with (
+        FolderServer(tmp_path / "served") as server,
+        FaultProxy(server.url, share=1.0, kinds=["unavailable"], most_in_a_row=1) as proxy,
+    ):
+
+        def open_then_calm(*arguments: Any, **options: Any) -> TrainingData:
+            opened.append(open_training_data(*arguments, **options))
+            proxy.share = 0.0
+            return opened[0]
+
+        monkeypatch.setattr(session_setup, "open_training_data", open_then_calm)
+        words = (
+            f"data.train={proxy.url}/train",
+            f"data.validation={proxy.url}/validation",
+            "data.max_per_sequence=2",
+            "validation.every_steps=4",
+        )
+        result = pretrain(nano_config(nano_corpora, root=tmp_path / "runs", words=words))
+    rows = [row for row in result.folder.metrics.rows() if row.kind == "train"]
+    train, validation = (one.counts["retries"] for one in opened[0].opened)
+    # Of each the list of files, the manifest, the sizes of its shards, and the digests of its
+    # pictures; of one also the sequences, and the build that both may come from.
+    num_shards = [len(one.manifest.shards) for one in opened[0].opened]
+    assert [train, validation] == [num_shards[0] + 5, num_shards[1] + 3]
+    assert [row.values["data/retries"] for row in rows] == [train + validation, 0, 0, 0]

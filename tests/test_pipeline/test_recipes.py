@@ -17,6 +17,7 @@ from pipeline.config import OptimizerConfig
 from pipeline.optimizer import build_optimizer
 from pipeline.pretraining import pretrain
 from pipeline.schedule import learning_rate_at
+from pipeline.segmenter_setup import prepare_segmenter
 from tests.support.nano_run import losses_of, nano_config
 
 PRESET_FILES = Path(__file__).resolve().parents[2] / "launchers" / "presets"
@@ -31,7 +32,9 @@ ULTRASAM_DATA = "CAMMA-public/UltraSam 458ec79, configs/_base_/datasets/sam_data
 ULTRASAM_LOSS = "CAMMA-public/UltraSam 458ec79, sam_mask_decoder.py"
 SAM_MED2D = "OpenGVLab/SAM-Med2D bfd2b93, train.py"
 SAMUS = "xianlin7/SAMUS 030ed07, train.py and utils/loss_functions/sam_loss.py:153-167"
-SAMUS_DATA = "xianlin7/SAMUS 030ed07, utils/data_us.py"
+SAMUS_DATA = "xianlin7/SAMUS 030ed07, train.py (probabilities) and utils/data_us.py (strengths)"
+SAMUS_CLICK = "xianlin7/SAMUS 030ed07, utils/data_us.py, random_click; samus.py leaves boxes out"
+SAMUS_EPOCHS = "xianlin7/SAMUS 030ed07, utils/config.py, Config_US30K"
 
 ADAM = {
     "optimizer.weight_decay": 0.0,
@@ -42,8 +45,48 @@ ADAM = {
 }
 ONE_CLICK = {"prompts.max_positive_points": 1, "prompts.max_negative_points": 0}
 BOXES_ALONE = {"prompts.box_probability": 1.0, "num_error_clicks": 0, "num_mask_refinements": 0}
+SAMUS_TRAINING = {
+    **ADAM,
+    "optimizer.peak_learning_rate": 5e-4,
+    "optimizer.schedule": "constant",
+    "data.global_batch_size": 8,
+    "precision": "float32",
+    "objective.kind": "dice_bce",
+    "objective.dice_weight": 0.8,
+    "objective.bce_weight": 0.2,
+    "objective.positive_weight": 2.0,
+}
+SAMUS_AUGMENTATION = {
+    "augmentation.enabled": True,
+    "augmentation.gamma_probability": 0.5,
+    "inverses of the exponents of gamma": [1.0, 2.4],
+    "augmentation.rotation_probability": 0.5,
+    "augmentation.max_rotation_degrees": 30.0,
+    "augmentation.zoom_probability": 0.5,
+    "augmentation.min_zoom": 1.0,
+    "augmentation.max_zoom": 1.3,
+    "augmentation.contrast_probability": 0.5,
+    "augmentation.contrast_range": (0.8, 2.0),
+    "augmentation.flip_probability": 0.0,
+    "augmentation.gain_probability": 0.0,
+    "augmentation.attenuation_probability": 0.0,
+    "augmentation.shadow_probability": 0.0,
+    "augmentation.speckle_probability": 0.0,
+}
 
 PUBLISHED: dict[str, dict[str, dict[str, Any]]] = {
+    "samus_vit_b_published": {
+        SAMUS: SAMUS_TRAINING,
+        SAMUS_DATA: SAMUS_AUGMENTATION,
+        SAMUS_CLICK: {
+            **ONE_CLICK,
+            "prompts.box_probability": 0.0,
+            "num_error_clicks": 0,
+            "num_mask_refinements": 0,
+            "data.max_objects_per_image": 1,
+        },
+        SAMUS_EPOCHS: {"images": 200 * 30_000},
+    },
     "sam_unet_res34_vit_b": {
         SAM_UNET: {
             **ADAM,
@@ -165,36 +208,17 @@ PUBLISHED: dict[str, dict[str, dict[str, Any]]] = {
             "objective.iou_weight": 1.0,
         },
     },
-    "autosamus_vit_b": {
-        SAMUS: {
-            **ADAM,
-            "optimizer.peak_learning_rate": 5e-4,
-            "optimizer.schedule": "constant",
-            "data.global_batch_size": 8,
-            "objective.kind": "dice_bce",
-            "objective.dice_weight": 0.8,
-            "objective.bce_weight": 0.2,
-            "objective.positive_weight": 2.0,
-        },
-        SAMUS_DATA: {
-            "augmentation.gamma_probability": 0.5,
-            "augmentation.gamma_range": (1.0, 2.4),
-            "augmentation.rotation_probability": 0.5,
-            "augmentation.max_rotation_degrees": 30.0,
-            "augmentation.zoom_probability": 0.5,
-            "augmentation.max_zoom": 1.3,
-            "augmentation.contrast_probability": 0.5,
-            "augmentation.contrast_range": (0.8, 2.0),
-            "augmentation.flip_probability": 0.0,
-        },
-    },
+    "autosamus_vit_b": {SAMUS: SAMUS_TRAINING, SAMUS_DATA: SAMUS_AUGMENTATION},
 }
 """Recipe, then where its figures are from, then the figures by option."""
 
+SIBLINGS = {"sam_unet_res50_vit_b": "sam_unet_res34_vit_b", "medsa_vit_h": "medsa_vit_b"}
+"""Published model without a recipe file of its own to the one that it takes."""
 
-def recipe(name: str) -> PretrainConfig:
+
+def recipe(name: str, *words: str) -> PretrainConfig:
     return load_config(
-        PretrainConfig, [f"preset={name}", "data.train=corpus"], presets=PRESET_FILES
+        PretrainConfig, [f"preset={name}", "data.train=corpus", *words], presets=PRESET_FILES
     )
 
 
@@ -206,6 +230,9 @@ def figures(config: PretrainConfig) -> dict[str, Any]:
         "images": max_steps * config.data.global_batch_size,
         "milestone steps": [round(fraction * max_steps) for fraction in milestones],
         "milestones in epochs of 12": [round(12 * fraction, 3) for fraction in milestones],
+        "inverses of the exponents of gamma": [
+            round(1 / exponent, 3) for exponent in reversed(config.augmentation.gamma_range)
+        ],
     }
 
 
@@ -227,11 +254,25 @@ def tiny_relative(preset: str) -> str:
     return max(named, key=len) if named else alike[0]
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_a_recipe_has_the_published_figures(name: str) -> None:
-    found = figures(recipe(name))
+def assert_published(config: PretrainConfig, name: str) -> None:
+    found = figures(config)
     for source, published in PUBLISHED[name].items():
         assert {option: found[option] for option in published} == published, source
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_recipe_has_the_published_figures(name: str) -> None:
+    assert_published(recipe(name), name)
+
+
+@pytest.mark.parametrize("preset", SIBLINGS)
+def test_a_model_without_a_recipe_takes_its_siblings(preset: str) -> None:
+    config = recipe(SIBLINGS[preset], f"model.preset={preset}")
+    assert_published(config, SIBLINGS[preset])
+    with torch.device("meta"):
+        prepared = prepare_segmenter(config, categories=())
+    assert prepared.segmenter.architecture == PRESETS[preset]
+    assert type(PRESETS[preset]) is type(PRESETS[recipe(SIBLINGS[preset]).model.preset])
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -269,8 +310,9 @@ def test_the_optimizer_without_decay_is_adam() -> None:
     torch.testing.assert_close(ours.bias, theirs.bias)
 
 
+# Med-SA's ViT-H has the tiny relative of its ViT-B.
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", [*PUBLISHED, "sam_unet_res50_vit_b"])
 def test_a_recipe_trains_its_tiny_relative_for_three_steps(
     name: str, nano_corpora: Path, tmp_path: Path
 ) -> None:
@@ -283,7 +325,8 @@ def test_a_recipe_trains_its_tiny_relative_for_three_steps(
 
 def _words_of(name: str) -> tuple[str, ...]:
     """Return what the recipe says, and after it what makes its run a matter of seconds."""
-    asked = figures(recipe(name))
+    sibling = SIBLINGS.get(name)
+    asked = figures(recipe(sibling, f"model.preset={name}") if sibling else recipe(name))
     sections = ("prompts.", "augmentation.", "objective.", "optimizer.")
     passes = ("num_error_clicks", "error_clicks_per_pass", "num_mask_refinements")
     words = [

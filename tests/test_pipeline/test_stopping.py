@@ -10,6 +10,7 @@ from evaluation import SegmenterPredictor
 from pipeline.pretraining import pretrain
 from pipeline.run_folder.metric_log import MetricLog, MetricRow
 from pipeline.stepper import Stepper
+from pipeline.tracking.tracker import Tracker
 from tests.support.nano_run import files_of, losses_of, nano_config
 
 
@@ -46,6 +47,27 @@ def test_a_signal_within_a_step_ends_the_run_after_that_very_step(
     assert (result.exit_code, result.step) == (128 + signal.SIGUSR2, 3)
     assert (result.folder.checkpoints / "step-00000003" / "COMPLETE").is_file()
     assert validations(root / "nano") == []
+
+
+def test_mlflow_hears_of_the_last_step_once_it_is_saved(
+    nano_corpora: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that hangs would else take most of the time that a signal leaves."""
+    saved_when_sent: dict[int, bool] = {}
+    checkpoints = root / "nano" / "checkpoints"
+
+    def send(tracker: Tracker) -> None:
+        for row in tracker._pending:
+            is_saved = (checkpoints / f"step-{row.step:08d}" / "COMPLETE").is_file()
+            saved_when_sent.setdefault(row.step, is_saved)
+        tracker._pending.clear()
+
+    monkeypatch.setattr(Tracker, "_send", send)
+    send_signal_before(Stepper, "take", call=3, monkeypatch=monkeypatch)
+    words = ("tracking.enabled=true", "checkpoint.every_steps=10")
+    assert pretrain(nano_config(nano_corpora, root=root, words=words)).step == 3
+    assert saved_when_sent == {1: False, 2: False, 3: True}
+    assert sorted(losses_of(root / "nano")) == [1, 2, 3]
 
 
 @pytest.mark.slow

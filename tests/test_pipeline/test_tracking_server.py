@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from launchers.command_line import run_command
+from launchers.sync_tracking import sync_tracking
 from pipeline.pretraining import pretrain
 from pipeline.run_folder.folder import locked
 from pipeline.run_folder.status import read_status, write_status
@@ -42,14 +44,23 @@ def tracked_words(server: MlflowServer, corpora: Path, *, experiment: str) -> tu
     )
 
 
-def only_run(server: MlflowServer, *, experiment: str) -> Any:
+def only_run(server: MlflowServer, *, experiment: str, parent: str | None = None) -> Any:
+    """Return the run of an experiment, or the one that is shown below another run of it."""
     from mlflow import MlflowClient  # noqa: PLC0415 -- takes seconds
 
     client = MlflowClient(tracking_uri=server.uri)
     found = client.get_experiment_by_name(experiment)
     assert found is not None
-    (run,) = client.search_runs([found.experiment_id])
+    below = "" if parent is None else f"tags.mlflow.parentRunId = '{parent}'"
+    (run,) = client.search_runs([found.experiment_id], filter_string=below)
     return client.get_run(run.info.run_id)
+
+
+def begin_parent(server: MlflowServer, *, experiment: str) -> str:
+    from mlflow import MlflowClient  # noqa: PLC0415 -- takes seconds
+
+    client = MlflowClient(tracking_uri=server.uri)
+    return client.create_run(client.create_experiment(experiment), run_name="parent").info.run_id
 
 
 def steps_of(server: MlflowServer, run: Any, name: str) -> list[int]:
@@ -181,36 +192,38 @@ def test_of_two_ranks_one_alone_keeps_the_run(
 def test_a_run_without_mlflow_is_sent_afterwards_once_and_then_goes_on_there(
     server: MlflowServer, nano_corpora: Path, tmp_path: Path
 ) -> None:
+    parent = begin_parent(server, experiment="later")
     words = (
         *tracked_words(server, nano_corpora, experiment="later"),
-        "tracking.parent_run_id=0123456789abcdef0123456789abcdef",
+        f"tracking.parent_run_id={parent}",
         "validation.every_steps=2",
     )
     offline = nano_config(nano_corpora, root=tmp_path, words=(*words, "tracking.enabled=false"))
     assert pretrain(offline).exit_code == 0
     options = TrackingSyncConfig(run=str(tmp_path / "nano"))
     sync_run(options)
-    first = only_run(server, experiment="later")
-    sync_run(options)
-    again = only_run(server, experiment="later")
+    first = only_run(server, experiment="later", parent=parent)
+    command = [f"run={tmp_path / 'nano'}"]
+    assert run_command(TrackingSyncConfig, sync_tracking, arguments=command) == 0
+    again = only_run(server, experiment="later", parent=parent)
     assert (first.info.status, again.info.run_id) == ("FINISHED", first.info.run_id)
     for run in (first, again):
         assert steps_of(server, run, "train/loss") == sorted(losses_of(tmp_path / "nano"))
         assert steps_of(server, run, "validation/dice") == [2, 4]
         assert len(files_of_run(server, run)) == 2 + 2 * 2
         assert len(run.inputs.dataset_inputs) == 2
-    assert first.data.tags["mlflow.parentRunId"] == "0123456789abcdef0123456789abcdef"
     assert first.data.params == again.data.params
 
     longer = nano_config(nano_corpora, root=tmp_path, words=(*words, "run.max_steps=6"))
     assert pretrain(longer).exit_code == 0
-    assert steps_of(server, only_run(server, experiment="later"), "train/loss") == [*range(1, 7)]
+    longest = only_run(server, experiment="later", parent=parent)
+    assert steps_of(server, longest, "train/loss") == [*range(1, 7)]
 
     status = read_status(tmp_path / "nano")
     assert status is not None
     write_status(tmp_path / "nano", status=dataclasses.replace(status, state="running"))
     sync_run(options)  # as if it had been killed and nobody took it up again
-    assert only_run(server, experiment="later").info.status == "KILLED"
+    assert only_run(server, experiment="later", parent=parent).info.status == "KILLED"
 
     with (
         locked(tmp_path / "nano"),

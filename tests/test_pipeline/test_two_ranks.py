@@ -10,10 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pipeline.training_data import open_training_data
 from tests.support.nano_run import (
     REPOSITORY,
     launcher_environment,
     losses_of,
+    nano_config,
     nano_words,
     run_launcher,
 )
@@ -106,7 +108,7 @@ def test_two_ranks_that_cannot_share_the_batch_end_with_the_reason(
 
 @pytest.mark.distributed
 @pytest.mark.parametrize("num_ranks", [1, 2])
-def test_a_signal_to_one_rank_breaks_off_the_validation_of_all(
+def test_ranks_share_out_the_samples_and_a_signal_to_one_breaks_off_the_validation_of_all(
     nano_corpora: Path, tmp_path: Path, num_ranks: int
 ) -> None:
     reports = run_ranks("signalled_rank.py", tmp_path, str(nano_corpora), num_ranks=num_ranks)
@@ -114,6 +116,22 @@ def test_a_signal_to_one_rank_breaks_off_the_validation_of_all(
     assert all("Stopped by SIGTERM at step 2 of 4" in one["message"] for one in reports)
     assert (tmp_path / "nano" / "checkpoints" / "step-00000002" / "COMPLETE").is_file()
     assert _validations(tmp_path / "nano") == []
+    # Of the four samples of a step a rank gets the part that is its own; each comes once.
+    planned = _first_keys(nano_corpora, count=8)
+    assert len(set(planned)) == 8
+    shares = [one["keys"] for one in reports]
+    assert [[key for share in shares for key in share[step]] for step in (0, 1)] == [
+        planned[:4],
+        planned[4:],
+    ]
+    assert {len(keys) for share in shares for keys in share} == {4 // num_ranks}
+
+
+def _first_keys(corpora: Path, *, count: int) -> list[str]:
+    config = nano_config(corpora, root=corpora)
+    data = open_training_data(config.data, seed=config.run.seed)
+    addresses = [data.plan.address(position) for position in range(count)]
+    return [data.corpora[one.source].read(one.shard, one.sample).key for one in addresses]
 
 
 def _validations(run: Path) -> list[float]:

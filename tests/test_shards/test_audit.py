@@ -180,6 +180,31 @@ def test_specks_borders_and_odd_areas_are_told(tmp_path):
     assert found.is_blessed
 
 
+def test_masks_at_the_border_are_counted_by_source_and_category_without_cards(tmp_path):
+    inside = np.zeros((24, 32), bool)
+    inside[1:-1, 1:-1] = True
+    corner = np.zeros((24, 32), bool)
+    corner[-3:, -3:] = True
+    samples = [
+        with_mask(make_sample(number, source=source), mask=corner if number in touching else inside)
+        for source, touching in (("a", (1, 2)), ("b", ()), ("c", (0, 1, 2)))
+        for number in range(3)
+    ]
+    sources = [describe_source(name) for name in ("a", "b", "c")]
+    train = write(tmp_path / "train", samples, split="train", sources=sources)
+    assert audit(tmp_path, train, near_duplicates=False).outliers == ()
+    fields = json.loads((tmp_path / "audit/audit.json").read_text())
+    assert fields["masks_at_border"] == [
+        {"source": "a", "category": "square", "num_at_border": 2, "num_objects": 3},
+        {"source": "c", "category": "square", "num_at_border": 3, "num_objects": 3},
+    ]
+    page = (tmp_path / "audit/audit.html").read_text()
+    assert "Masks that touch the border: 5<" in page
+    row = "<td>a</td><td>square</td>" + "".join(f'<td class="number">{n}</td>' for n in (2, 3))
+    assert row in page
+    assert "Odd annotations: 0<" in page
+
+
 def with_mask(sample, *, mask):
     thing = UltrasoundObject.from_mask(mask, category="square", organ="toy")
     return dataclasses.replace(sample, objects=(thing,))

@@ -140,10 +140,16 @@ def test_a_slice_that_is_none_is_refused(text):
         BuildConfig(source="phantom", output="out", slice=text)
 
 
-def test_the_slurm_scripts_of_the_guide_are_shell(tmp_path):
+def slurm_scripts():
+    """The scripts of the guide: one that builds slices, and one that submits it and the merge."""
     page = (REPOSITORY / "docs/shards.md").read_text()
     scripts = re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     assert len(scripts) == 2
+    return scripts
+
+
+def test_the_slurm_scripts_of_the_guide_are_shell():
+    scripts = slurm_scripts()
     for script in scripts:
         subprocess.run(["bash", "-n", "-c", script], check=True)
     options = re.search(r'slice="([^"]+)"', scripts[0])

@@ -50,7 +50,7 @@ def test_a_sample_takes_one_request_of_its_own_bytes(tmp_path, monkeypatch):
     corpus = open_corpus(str(tmp_path))
     corpus.read(0, 0)  # fetches the index
     requests = []
-    filesystem = corpus._opened().filesystem
+    filesystem = corpus.storage.filesystem
     cat_file = filesystem.cat_file
 
     def record(path, start=None, end=None):
@@ -143,6 +143,33 @@ def test_an_index_that_does_not_fit_is_refused(tmp_path):
     index.write_bytes(index.read_bytes()[:-48])
     with pytest.raises(ValueError, match=r"toy-00000.index: has 144 bytes; 4 samples need 192"):
         open_corpus(str(tmp_path)).read(0, 0)
+
+
+def test_an_index_of_the_right_size_that_is_not_the_manifests_is_refused(tmp_path):
+    write_toy_corpus(str(tmp_path))
+    damage(tmp_path / "toy-00000.index", place=20)
+    message = r"toy-00000.index: its sha256 is not the manifest's.*Copy it and its shard again"
+    with pytest.raises(ValueError, match=message):
+        open_corpus(str(tmp_path)).read(0, 1)
+
+
+def test_a_manifest_of_an_older_program_is_read_without_the_hashes_of_its_indexes(tmp_path):
+    manifest = write_toy_corpus(str(tmp_path))
+    path = tmp_path / "manifest.json"
+    fields = json.loads(path.read_text())
+    del fields["index_sha256"]
+    path.write_text(json.dumps(fields))
+    corpus = open_corpus(str(tmp_path))
+    assert {shard.index_sha256 for shard in corpus.manifest.shards} == {None}
+    assert corpus.manifest.content_hash == manifest.content_hash
+    assert np.array_equal(corpus.read_flat(4).image, make_sample(4).image)
+
+
+def test_hashes_of_indexes_that_are_not_one_a_shard_are_refused(tmp_path):
+    write_toy_corpus(str(tmp_path))
+    edit_manifest(tmp_path, index_sha256=["0" * 64])
+    with pytest.raises(ValueError, match=r"\(index_sha256 has 1 entries for 2 shards\). Build the"):
+        open_corpus(str(tmp_path))
 
 
 def test_a_folder_without_a_manifest_is_no_corpus(tmp_path):

@@ -1,5 +1,6 @@
 import dataclasses
 import gc
+import hashlib
 import json
 import tarfile
 from pathlib import Path
@@ -181,6 +182,17 @@ def test_a_mask_of_another_size_than_the_image_is_refused(tmp_path):
         write_corpus([sample], str(tmp_path), split="train", sources=[describe_source()])
 
 
+def test_an_image_that_nothing_would_vouch_for_is_refused(tmp_path):
+    sample = make_sample(0)
+    enlarged = dataclasses.replace(sample.origin, original_size=(12, 16))
+    with_mask = dataclasses.replace(sample, origin=enlarged)
+    write_corpus([with_mask], str(tmp_path), split="train", sources=[describe_source()])
+    assert open_corpus(str(tmp_path)).read_flat(0).origin == enlarged
+    without = dataclasses.replace(with_mask, objects=())
+    with pytest.raises(ValueError, match=r"is 24 x 32 pixels, its origin.original_size 12 x 16"):
+        write_corpus([without], str(tmp_path), split="train", sources=[describe_source()])
+
+
 def test_a_source_without_a_description_is_refused(tmp_path):
     with pytest.raises(ValueError, match="its source 'toy' is not described"):
         write_corpus([make_sample(0)], str(tmp_path), split="train", sources=[])
@@ -197,3 +209,15 @@ def test_the_manifest_is_json_with_its_hash(tmp_path):
     fields = json.loads((tmp_path / "manifest.json").read_text())
     assert fields["content_hash"] == manifest.content_hash
     assert fields["format_version"] == 1
+
+
+def test_the_hashes_of_the_indexes_change_nothing_for_a_program_that_does_not_know_them(tmp_path):
+    manifest = write_toy_corpus(str(tmp_path))
+    fields = json.loads((tmp_path / "manifest.json").read_text())
+    indexes = [(tmp_path / f"toy-0000{number}.index").read_bytes() for number in range(2)]
+    assert fields.pop("index_sha256") == [hashlib.sha256(one).hexdigest() for one in indexes]
+    known = {"name", "source", "num_samples", "num_objects", "num_bytes", "sha256"}
+    assert [shard.keys() for shard in fields["shards"]] == [known] * 2
+    content_hash = fields.pop("content_hash")
+    content = json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+    assert content_hash == manifest.content_hash == hashlib.sha256(content).hexdigest()

@@ -5,6 +5,7 @@ import itertools
 import logging
 import shutil
 import time
+from collections import Counter
 
 import pytest
 
@@ -79,6 +80,18 @@ def test_a_corpus_is_opened_through_faults(server, kinds):
     with FaultProxy(server.url, seed=1, share=0.9, kinds=kinds) as proxy:
         assert open_patiently(proxy.url, request_seconds=0.5).num_samples == 4
     assert len(proxy.injected) > len(kinds) / 2
+
+
+def test_requests_made_again_to_open_a_corpus_are_counted_in_it_and_not_in_its_stream(server):
+    with FaultProxy(server.url, share=1.0, kinds=["unavailable"], most_in_a_row=1) as proxy:
+        corpus = open_patiently(proxy.url)
+        opening = Counter(corpus.counts)
+        # Manifest, list of files, and two shards; fsspec asks for the size of a file in two ways.
+        assert opening == Counter(retries=4)
+        assert proxy.injected["unavailable"] == 6
+        _, report = stream(corpus, num_samples=1)
+    assert report.counts["retries"] == 2
+    assert corpus.select(licences=["CC0-1.0"]).counts == corpus.counts == opening
 
 
 def test_a_store_that_is_down_stops_the_run_after_the_deadline(server, caplog):
@@ -180,6 +193,19 @@ def test_a_shard_replaced_while_it_is_read_stops_the_run(folder, tmp_path, with_
     what = r"index: has 48 bytes" if with_index else r"tar: sample \d.* was replaced. Copy it again"
     with pytest.raises(SampleError, match=rf"toy-00000.tar, .*toy-00000.{what}"):
         stream(corpus)
+
+
+def test_a_shard_and_its_index_replaced_by_others_of_the_same_sizes_stop_the_run(folder, tmp_path):
+    copy = copy_of(folder, to=tmp_path / "copy")
+    corpus = open_corpus(str(copy))
+    for ending in ("tar", "index"):
+        own, other = copy / f"toy-00000.{ending}", folder / f"toy-00001.{ending}"
+        assert own.stat().st_size == other.stat().st_size
+        shutil.copy(other, own)
+    message = r"toy-00000.index: its sha256 is not the manifest's: it is damaged, or was replaced"
+    for replaces_broken in (False, True):
+        with pytest.raises(SampleError, match=rf"shard toy-00000.tar, .*{message}"):
+            stream(corpus, replaces_broken=replaces_broken)
 
 
 POSITIONS = {"header": 200, "member": 700, "padding": 2_000, "end mark": -700}

@@ -4,6 +4,7 @@ import dataclasses
 import pickle
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,6 +35,13 @@ def with_image(sample: UltrasoundSample, *, rows: int, columns: int, objects: bo
     return pack_members(dataclasses.replace(sample, encoded_image=encoded, objects=kept))
 
 
+def with_original_size(sample: UltrasoundSample, size: Any) -> UltrasoundSample:
+    """Return the sample with another word on its size."""
+    return dataclasses.replace(
+        sample, origin=dataclasses.replace(sample.origin, original_size=size)
+    )
+
+
 SAMPLE = make_sample(1)
 GOOD = pack_members(SAMPLE)
 KEY = SAMPLE.key
@@ -50,6 +58,18 @@ HOSTILE = {
     "a bomb in a sample without masks": (
         with_image(SAMPLE, rows=60_000, columns=60_000, objects=False),
         rf"{KEY}: cannot be decoded as a picture \(.*decompression bomb",
+    ),
+    "169 million pixels in a sample without masks": (
+        with_image(SAMPLE, rows=13_000, columns=13_000, objects=False),
+        r"it says that it has 13000 x 13000 pixels, its origin allows 768 in all\)",
+    ),
+    "169 million pixels where not even the origin tells a size": (
+        with_image(with_original_size(SAMPLE, None), rows=13_000, columns=13_000, objects=False),
+        r"it says that it has 13000 x 13000 pixels, its origin allows 16777216 in all\)",
+    ),
+    "an origin whose size is none": (
+        with_image(with_original_size(SAMPLE, ("x", 32)), rows=24, columns=32, objects=False),
+        rf"{KEY}: objects or origin cannot be read",
     ),
     "a symbolic link": (
         tar_member(f"{KEY}.image.png", kind=tarfile.SYMTYPE) + GOOD,
@@ -79,6 +99,15 @@ def test_what_no_sample_holds_stops_the_run_with_shard_and_member(tmp_path, pack
     with pytest.raises(SampleError, match=rf"shard toy-00000.tar, sample 1: .*{message}") as caught:
         stream(corpus)
     assert "again" in str(caught.value)
+
+
+def test_a_picture_without_masks_is_read_where_it_was_shrunk_or_turned(tmp_path):
+    empty = dataclasses.replace(SAMPLE, objects=())
+    for size in ((24, 32), (32, 24), (240, 320), None):
+        packed = pack_members(with_original_size(empty, size))
+        sample = corpus_with(packed, folder=tmp_path / str(size)).read(0, 1)
+        assert np.array_equal(sample.image, SAMPLE.image)
+        assert sample.origin.original_size == size
 
 
 def test_a_pickle_in_a_shard_is_refused_and_never_opened(tmp_path):

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import pickle
 from collections import Counter, defaultdict
 
 import numpy as np
@@ -112,6 +113,17 @@ def test_a_cap_goes_on_where_it_was_and_another_one_is_refused():
     assert describe_stream_differences(plan.identity, regrouped) == [
         "data.train[0] had its images in other sequences"
     ]
+
+
+@pytest.mark.parametrize("length", [1, 50])
+def test_a_capped_plan_keeps_few_bytes_an_image(length):
+    num_images = 200_000
+    sequences = np.random.default_rng(0).permutation(num_images).astype(np.uint64) // length
+    source = StreamSource(
+        content_hash="00", weight=1, samples_per_shard=(1000,) * 200, sequences=sequences
+    )
+    plan = StreamPlan([source], seed=0, max_per_sequence=70_000)
+    assert len(pickle.dumps(plan)) < 5.2 * num_images
 
 
 def mixed_plan(*corpora, weights=None, temperature=2.0, **options):

@@ -84,6 +84,7 @@ def test_a_corpus_in_a_bucket_is_opened_and_one_that_does_not_answer_is_wrong(
     assert store.url("doctor") in silent.found
 
 
+@pytest.mark.slow
 def test_activations_extrapolated_from_small_batches_are_those_of_a_large_one() -> None:
     config = DoctorConfig(micro_batch_size=5, objects_per_image=3, has_base=False)
     step = build_dry_step(config)

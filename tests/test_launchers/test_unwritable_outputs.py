@@ -56,6 +56,7 @@ def refuse(name: str, *, output: Path, capsys: pytest.CaptureFixture[str]) -> st
     return lines[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_full_disk_is_one_line_and_nothing_is_left(
     name: str,
@@ -88,6 +89,7 @@ def test_a_folder_that_may_not_be_written_is_one_line(
     assert "Permission denied" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["evaluate", "compare", "predict"])
 def test_a_disk_that_fills_up_meanwhile_is_one_line(
     name: str,

@@ -26,6 +26,7 @@ def flops_and_encoder_parameters(name):
     return counter.get_total_flops(), count
 
 
+@pytest.mark.slow
 def test_the_student_is_small_and_ten_times_cheaper_than_samus():
     of_student, parameters = flops_and_encoder_parameters("samus_student")
     of_samus, _ = flops_and_encoder_parameters("samus_vit_b")

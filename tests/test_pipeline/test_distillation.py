@@ -51,6 +51,7 @@ def test_weights_of_the_terms_are_theirs_and_zero_leaves_them_out():
     assert once[TAUGHT_MASKS] > 0
 
 
+@pytest.mark.slow
 def test_a_few_steps_bring_the_students_features_nearer_and_leave_the_teacher_as_it_was():
     student, teacher = built("samus_student_tiny"), built("samus_tiny")
     before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}

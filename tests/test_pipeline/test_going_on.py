@@ -32,6 +32,7 @@ def validated_steps(run: Path) -> list[int]:
     return [row.step for row in rows if row.kind == "validation"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("minutes", "expected"), [("1e-9", [1, 2, 3]), ("1000", [3])])
 def test_a_run_saves_by_the_clock_as_well(
     nano_corpora: Path, root: Path, minutes: str, expected: list[int]
@@ -59,6 +60,7 @@ def test_validation_data_may_come_and_go_between_two_parts_of_a_run(
     assert again.exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_finished_run_that_gets_validation_data_is_scored_and_takes_no_step(
     nano_corpora: Path, root: Path
 ) -> None:
@@ -73,6 +75,7 @@ def test_a_finished_run_that_gets_validation_data_is_scored_and_takes_no_step(
     )
 
 
+@pytest.mark.slow
 def test_weights_that_were_trained_on_another_base_do_not_initialize_a_run(
     nano_corpora: Path, tmp_path: Path, root: Path
 ) -> None:

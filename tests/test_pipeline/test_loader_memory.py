@@ -6,6 +6,8 @@ import itertools
 import tracemalloc
 from pathlib import Path
 
+import pytest
+
 from model import Framing, PromptSimulationConfig
 from pipeline.augmentation.config import AugmentationConfig
 from pipeline.batches import make_training_loader
@@ -16,6 +18,7 @@ BYTES_OF_AN_IMAGE = 48 * 48
 """Of the smallest one that there is."""
 
 
+@pytest.mark.slow
 def test_an_epoch_leaves_nothing_behind(nano_corpora: Path) -> None:
     corpus = open_corpus(str(nano_corpora / "train"))
     source = StreamSource(

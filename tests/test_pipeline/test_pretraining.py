@@ -325,6 +325,7 @@ def test_an_automatic_model_trains_and_is_scored_on_the_same_shards(
     assert math.isfinite(losses_of(root / "nano")[2][0])
 
 
+@pytest.mark.slow
 def test_bfloat16_and_activation_checkpointing_train(nano_corpora: Path, root: Path) -> None:
     words = ("precision=bfloat16", "activation_checkpointing=true", "run.max_steps=2")
     result = pretrain(nano_config(nano_corpora, root=root, words=words))

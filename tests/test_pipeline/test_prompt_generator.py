@@ -227,6 +227,7 @@ def same_weights(first: Segmenter, second: Segmenter) -> None:
     assert all(torch.equal(value, theirs[name]) for name, value in first.state_dict().items())
 
 
+@pytest.mark.slow
 def test_going_on_equals_going_through_though_the_parent_went_on(
     trained: RunResult, parent: Path, nano_corpora: Path, tmp_path: Path
 ) -> None:

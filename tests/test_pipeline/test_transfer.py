@@ -36,6 +36,7 @@ def config(corpus: Path, *words: str) -> TransferConfig:
     return load_config(TransferConfig, [*given, *words])
 
 
+@pytest.mark.slow
 def test_a_corpus_trains_and_scores_every_method_and_share(corpus: Path) -> None:
     given = config(corpus, "fractions=[0.3,1]", "max_steps=2", "batch_size=2")
     outcome = run_transfer(given)
@@ -55,6 +56,7 @@ def test_a_corpus_trains_and_scores_every_method_and_share(corpus: Path) -> None
     assert (Path(given.output) / "curves.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_decoder_is_scored_by_the_dice_of_what_is_annotated(corpus: Path) -> None:
     words = ("task=segmentation", "max_steps=2", "batch_size=2", "methods=[frozen]")
     outcome = run_transfer(config(corpus, *words))

@@ -94,6 +94,7 @@ def test_requests_made_again_to_open_a_corpus_are_counted_in_it_and_not_in_its_s
     assert corpus.select(licences=["CC0-1.0"]).counts == corpus.counts == opening
 
 
+@pytest.mark.slow
 def test_a_store_that_is_down_stops_the_run_after_the_deadline(server, caplog):
     with FaultProxy(server.url, kinds=["unavailable"], most_in_a_row=10**6) as proxy:
         corpus = open_patiently(proxy.url, request_seconds=2, deadline_seconds=2)

@@ -10,7 +10,7 @@ mask prompts) are not in the graphs.
 import copy
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,7 @@ def _export_prompted(traced: Segmenter, folder: Path, *, images: Tensor) -> None
     tensors = (features.embedding, *(features.side[name] for name in side_names))
     _export(
         DecoderGraph(traced, side_names=side_names),
-        (tensors, *_example_prompts(traced.framing.input_size)),
+        (tensors, *_example_prompts(traced.framing.input_size, kinds=traced.prompt_kinds)),
         folder / "decoder.onnx",
         input_names=[*names, "image_index", "points", "point_labels"],
         output_names=["logits"],
@@ -147,9 +147,16 @@ def _export_prompted(traced: Segmenter, folder: Path, *, images: Tensor) -> None
     )
 
 
-def _example_prompts(side: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return prompts whose sizes differ from one another, so that no axis is taken for another."""
+def _example_prompts(side: int, *, kinds: Collection[str]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return prompts whose sizes differ from one another, so that no axis is taken for another.
+
+    They are of kinds that the segmenter takes; the graph is the same for all of them.
+    """
     labels = torch.tensor([[1, 0, -1, -1, -1], [2, 3, 1, -1, -1], [1, -1, -1, -1, -1]])
+    if "boxes" not in kinds:
+        labels = labels.clamp(max=1)
+    if "points" not in kinds:
+        labels = torch.tensor([[2, 3, -1, -1, -1]]).expand(3, -1).contiguous()
     points = torch.linspace(0, side - 1, labels.numel() * 2).reshape(*labels.shape, 2)
     return torch.tensor([0, 1, 1]), points, labels
 

@@ -30,7 +30,14 @@ from .reports.report import write_report
 from .reports.sections import ReportContext
 from .run_tracking import log_summaries
 from .summary import Summary, summarise_measured
-from .training_tiers import TIERS, CorpusTiers, TrainedCorpus, tiers_of, trained_corpora
+from .training_tiers import (
+    TIERS,
+    CorpusTiers,
+    TrainedCorpus,
+    run_of_checkpoint,
+    tiers_of,
+    trained_corpora,
+)
 
 _ALONE = OneRank()
 
@@ -261,19 +268,10 @@ def _command(config: EvaluateConfig, place: _ModelPlace) -> str:
 
 def _learnt_from(config: EvaluateConfig, place: _ModelPlace) -> list[TrainedCorpus] | None:
     """Return what the model was trained on, and what made the boxes it is asked with; else None."""
-    folders = [place.run or place.folder]
-    if config.detector is not None:
-        detector = _folder_of(config.detector)
-        folders.append(run_of_checkpoint(detector) or detector)
+    folders = [place.folder, *([] if config.detector is None else [Path(config.detector)])]
     found = [trained_corpora(folder) for folder in folders]
     known = [corpora for corpora in found if corpora is not None]
     return [one for corpora in known for one in corpora] if len(known) == len(found) else None
-
-
-def run_of_checkpoint(checkpoint: Path) -> Path | None:
-    """Return the run folder that a checkpoint lies in, or None for a checkpoint on its own."""
-    parents = checkpoint.absolute().parents
-    return parents[1] if parents[0].name == "checkpoints" else None
 
 
 def _protocols(config: EvaluateConfig, predictor: Predictor) -> list[str]:

@@ -64,14 +64,24 @@ class CorpusTiers:
 NO_TIERS = CorpusTiers()
 
 
-def trained_corpora(folder: Path) -> list[TrainedCorpus] | None:
-    """Return what a run or deployable learnt from, also by the weights that it began with.
+def run_of_checkpoint(checkpoint: Path) -> Path | None:
+    """Return the run folder that a checkpoint lies in, or None for a checkpoint on its own."""
+    parents = checkpoint.absolute().parents
+    return parents[1] if parents[0].name == "checkpoints" else None
 
-    None where the folder does not say, or not of all that it began with.
+
+def trained_corpora(folder: Path) -> list[TrainedCorpus] | None:
+    """Return what a model learnt from, also by the weights that it began with.
+
+    Args:
+        folder: A run, a checkpoint in one, or a deployable.
+
+    Returns:
+        The corpora; None where the folder does not say, or not of all that it began with.
     """
     if is_deployable(folder):
         return _read_corpora(_read_json(folder / EVALUATION_FILE).get("trained_on"))
-    facts = _read_json(folder / "environment.json")
+    facts = _read_json((run_of_checkpoint(folder) or folder) / "environment.json")
     own = [
         {"url": url, **corpus}
         for url, corpus in facts.get("corpora", {}).items()

@@ -50,7 +50,7 @@ def export(config: ExportConfig) -> None:
             checkpoint=f"{run.resolve().name}/{checkpoint.name}" if run else checkpoint.name,
             training_sources=training_sources(config.training_data, run=run),
             config_hash=None if run is None else sha256_of(run / "config.yaml"),
-            trained_on=None if run is None else trained_corpora(run),
+            trained_on=trained_corpora(checkpoint),
         ),
         held_out=HeldOut(corpus=corpus, protocol=protocol, gate=config.gate),
         forms=config.forms,

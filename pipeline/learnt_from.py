@@ -50,11 +50,9 @@ def learnt_from(config: PretrainConfig, *, layouts: Mapping[str, str | None]) ->
 def _corpora_behind(origin: str, *, layout: str | None) -> list[dict[str, Any]] | None:
     if layout in PHOTOGRAPHS:
         return []
-    path = Path(origin)
-    for folder in (path, path.absolute().parent.parent):
-        known = trained_corpora(folder)
-        if known is not None:
-            return [dataclasses.asdict(corpus) for corpus in known]
+    known = trained_corpora(Path(origin))
+    if known is not None:
+        return [dataclasses.asdict(corpus) for corpus in known]
     _logger.info(
         "%s does not say what it was trained on; evaluations of this run call the tier of images "
         "unknown.",

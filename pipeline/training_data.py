@@ -12,10 +12,9 @@ from shards import (
     StreamSource,
     check_cache,
     check_licences,
-    find_shared_images,
+    first_shared_image,
     open_corpus,
     read_sequences,
-    was_checked_at_build,
 )
 
 from .config import DataConfig
@@ -127,9 +126,7 @@ def _check_validation(validation: Corpus, *, corpora: tuple[Corpus, ...]) -> Non
             "some, or leave data.validation out."
         )
     for one in corpora:
-        shared = None
-        if not was_checked_at_build(one, validation):
-            shared = next(find_shared_images(one, validation), None)
+        shared = first_shared_image(one, validation)
         if shared is not None:
             raise ValueError(
                 f"data.validation: {validation.url} shares images with data.train: "

@@ -32,8 +32,8 @@ from .shard_writer import write_corpus
 from .shared_images import (
     SharedImage,
     find_shared_images,
+    first_shared_image,
     split_of_build,
-    was_checked_at_build,
     were_parted_at_build,
 )
 from .source_trial import draw_trial, try_source
@@ -90,6 +90,7 @@ __all__ = [
     "draw_trial",
     "encode_png",
     "find_shared_images",
+    "first_shared_image",
     "hash_pixels",
     "is_frame_file",
     "make_key",
@@ -105,7 +106,6 @@ __all__ = [
     "survey_corpus",
     "try_source",
     "validate_corpus",
-    "was_checked_at_build",
     "were_parted_at_build",
     "write_corpus",
 ]

@@ -64,6 +64,13 @@ def find_shared_images(first: Corpus, second: Corpus) -> Iterator[SharedImage]:
                 break
 
 
+def first_shared_image(trained: Corpus, held_out: Corpus) -> SharedImage | None:
+    """Return an image that both hold; what their build compared, and told of, is not looked at."""
+    if was_checked_at_build(trained, held_out):
+        return None
+    return next(find_shared_images(trained, held_out), None)
+
+
 def was_checked_at_build(first: Corpus, second: Corpus) -> bool:
     """Say whether both are splits of one build, which compared them with each other already.
 

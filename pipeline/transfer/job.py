@@ -42,7 +42,7 @@ from model import (
 )
 from pipeline.batches import annotated_categories
 from pipeline.seeding import make_deterministic, seed_first_weights
-from shards import Corpus, find_shared_images, open_corpus
+from shards import Corpus, first_shared_image, open_corpus
 
 from .config import EncoderSource, TransferConfig
 from .data import (
@@ -110,6 +110,8 @@ def run_transfer(config: TransferConfig) -> TransferOutcome:
     make_deterministic()
     train, test = ([open_corpus(url) for url in urls] for urls in (config.train, config.test))
     _refuse_shared_images(train, test)
+    for name, source in config.sources.items():
+        _warn_of_seen_images(name, source.weights, test=test)
     if config.task == "classification":
         classes = classes_of(train, label=config.label)
         images = [
@@ -178,7 +180,6 @@ class _Job:
                     self._device
                 )
             }
-            _warn_of_seen_images(name, self._config)
             self._features = {}
         segmenter, labelled = self._opened[name], self.labelled(fraction)
         if method in {"linear_probe", "nearest_neighbours"}:
@@ -271,7 +272,7 @@ class _Job:
 
 def _refuse_shared_images(train: Sequence[Corpus], test: Sequence[Corpus]) -> None:
     for one, other in itertools.product(train, test):
-        shared = next(find_shared_images(one, other), None)
+        shared = first_shared_image(one, other)
         if shared is not None:
             raise ValueError(
                 f"test: {other.url} shares images with {one.url}: {shared.second_key} is "
@@ -280,12 +281,10 @@ def _refuse_shared_images(train: Sequence[Corpus], test: Sequence[Corpus]) -> No
             )
 
 
-def _warn_of_seen_images(name: str, config: TransferConfig) -> None:
+def _warn_of_seen_images(name: str, weights: str | None, *, test: Sequence[Corpus]) -> None:
     """Say where an encoder's own training held images that the heads are scored on."""
-    weights = config.sources[name].weights
     trained = None if weights is None else trained_corpora(Path(weights))
-    for url in config.test if trained else []:
-        corpus = open_corpus(url)
+    for corpus in test:
         tiers = tiers_of(corpus, trained=trained)
         seen = "all" if "seen" in tiers.by_source.values() else len(tiers.seen_keys)
         if seen:
@@ -294,7 +293,7 @@ def _warn_of_seen_images(name: str, config: TransferConfig) -> None:
                 name,
                 seen,
                 corpus.num_samples,
-                url,
+                corpus.url,
             )
 
 

@@ -147,6 +147,15 @@ def losses_of_whole_rows(run: Path) -> dict[int, Any]:
         return {}
 
 
+def wait_for(path: Path, *, process: subprocess.Popen[str]) -> None:
+    """Wait until a process has made a file."""
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def end_group(process: subprocess.Popen[str]) -> None:
     """Kill the process and all that it started: a launcher's ranks are in sessions of their own."""
     try:

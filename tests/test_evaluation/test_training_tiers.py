@@ -157,6 +157,7 @@ def test_a_run_remembers_what_it_was_trained_on(tmp_path: Path) -> None:
     (tmp_path / "environment.json").write_text(json.dumps({"corpora": corpora}))
     (found,) = trained_corpora(tmp_path) or []
     assert found == TrainedCorpus(url="corpora/train", content_hash="abc", sources=("disks",))
+    assert trained_corpora(tmp_path / "checkpoints" / "step-00000001") == [found]
 
 
 def test_without_such_a_memory_the_tier_is_unknown(phantom: Path, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from tests.support.nano_run import (
     launcher_environment,
     nano_words,
     start_launcher,
+    wait_for,
     wait_for_step,
 )
 from tests.support.unwritable import as_an_ordinary_user
@@ -33,14 +34,6 @@ from tests.support.unwritable import as_an_ordinary_user
 @pytest.fixture(scope="module")
 def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_nano_corpora(tmp_path_factory.mktemp("corpora"))
-
-
-def wait_for(path: Path, *, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while not path.exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.mark.slow

@@ -4,14 +4,13 @@ import dataclasses
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from launchers.quickstart import Step, is_done, plan_steps, run_step, with_interpreter
-from tests.support.nano_run import end_group, launcher_environment
+from tests.support.nano_run import end_group, launcher_environment, wait_for
 
 SLOW_TO_SAVE = """
 import os, signal, sys, time
@@ -28,14 +27,6 @@ def script_step(folder: Path, title: str, code: str) -> Step:
     script = folder / f"{title}.py"
     script.write_text(f"from pathlib import Path\n{code}\n")
     return Step(title=title, words=[str(script)], proof=folder / f"{title}.made")
-
-
-def wait_for(path: Path, *, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while not path.exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_new_folder_has_nothing_done(tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ import pytest
 from shards import (
     build_corpora,
     find_shared_images,
+    first_shared_image,
     make_key,
     open_corpus,
     validate_corpus,
-    was_checked_at_build,
     write_corpus,
 )
+from shards.shared_images import was_checked_at_build
 from tests.support.corpora import Us30kTree, build_phantom, describe_source, make_sample
 
 
@@ -112,6 +113,10 @@ def test_a_build_refuses_one_picture_in_two_splits_or_reports_it(tmp_path, outpu
     pair = [open_corpus(f"{config.output}/{split}") for split in ("train", "test")]
     assert was_checked_at_build(*pair)
     assert shared(*pair) == [("breast-busi__second", "breast-busi__its-copy")]
+    assert first_shared_image(*pair) is None  # the build was told to keep it, and said so
+    itself = first_shared_image(pair[0], pair[0])
+    assert itself is not None
+    assert itself.first_key == itself.second_key
 
 
 def test_only_splits_of_one_whole_build_were_compared_by_it(tmp_path, caplog):

@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint requirements.lock
-# Test files run beside each other, one at a time on each core.
-PARALLEL := --numprocesses auto --dist loadfile
+# Test files run beside each other, one at a time on each core, in the order of tests/conftest.py.
+PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 # Hundreds of processes import the same modules: compiled once, whatever the environment prefers.
 unexport PYTHONDONTWRITEBYTECODE
 

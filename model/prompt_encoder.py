@@ -90,6 +90,8 @@ class PromptEncoder(SamPromptEncoder):
         constant = self.no_mask_embed(first)[:, :, None, None]
         if prompts.mask_logits is not None:
             dense = self.mask_downscaling(prompts.mask_logits)
+            if prompts.has_mask is not None:
+                return torch.where(prompts.has_mask[:, None, None, None], dense, constant)
             return dense + 0.0 * constant if _is_trained(self.no_mask_embed) else dense
         constant = constant.expand(prompts.num_prompts, -1, 1, 1)
         if _is_trained(self.mask_downscaling):

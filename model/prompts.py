@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 ABSENT = -1
@@ -45,6 +45,9 @@ class Prompts:
     mask_logits: Float[Tensor, "prompt 1 row column"] | None = None
     """An earlier answer to refine, four times as fine as the embedding grid."""
 
+    has_mask: Bool[Tensor, " prompt"] | None = None
+    """Which prompts have one; None is all. What `mask_logits` holds for the others is not read."""
+
     category: Int[Tensor, " prompt"] | None = None
     """Place in the model's list of categories, for models that are asked by category."""
 
@@ -52,6 +55,8 @@ class Prompts:
         if (self.points is None) != (self.point_labels is None):
             given = "points" if self.point_labels is None else "point_labels"
             raise ValueError(f"Prompts have {given} only; points and point_labels go together.")
+        if self.has_mask is not None and self.mask_logits is None:
+            raise ValueError("Prompts have has_mask only; it goes with mask_logits.")
         if not torch.compiler.is_compiling():  # the sizes of an exported graph are symbols
             self._refuse_shapes()
 
@@ -88,6 +93,7 @@ class Prompts:
             self.mask_logits,
             axes=(prompt, ("channel", 1), ("row", None), ("column", None)),
         )
+        _refuse_shape("has_mask", self.has_mask, axes=(prompt,), holds_floats=False)
         _refuse_shape("category", self.category, axes=(prompt,), holds_floats=False)
 
 

@@ -38,6 +38,11 @@ class SamSegmenter(Segmenter):
         """Which of points, boxes and masks it can be asked with; none where it is automatic."""
         return frozenset(() if self.is_automatic else self.architecture.prompt_kinds)
 
+    @property
+    def mask_size(self) -> int:
+        """Side, in cells, of the earlier masks that it can be asked with; 0 where it cannot."""
+        return 4 * self.architecture.grid_size if "masks" in self.prompt_kinds else 0
+
     def encode(self, images: Float[Tensor, "image channel row column"]) -> ImageFeatures:
         """Return the embedding of framed images."""
         return ImageFeatures(embedding=self.image_encoder(self._as_input(images)).embedding)
@@ -70,7 +75,7 @@ class SamSegmenter(Segmenter):
             num_categories=len(self.categories),
             num_images=features.embedding.shape[0],
             input_size=self.architecture.input_size,
-            mask_size=4 * self.architecture.grid_size,
+            mask_size=self.mask_size,
             looks_at_kinds_of_points=not self.training,
         )
         return refuse_unfit_prompts(prompts, limits=limits)

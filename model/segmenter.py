@@ -63,6 +63,11 @@ class Segmenter(nn.Module):
         return frozenset()
 
     @property
+    def mask_size(self) -> int:
+        """Side, in cells, of the earlier masks that it can be asked with; 0 where it cannot."""
+        return 0
+
+    @property
     def habitual_masks(self) -> tuple[int, ...]:
         """Which of the decoder's masks are made where `multimask` is None.
 

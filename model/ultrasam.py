@@ -7,6 +7,8 @@ evaluation puts the box of the first answer in the place of a click.
 
 import dataclasses
 
+import torch
+
 from .prompts import ImageFeatures, MaskPrediction, Prompts
 from .sam import SamSegmenter
 from .ultrasam_config import UltrasamArchitecture
@@ -34,7 +36,7 @@ class UltrasamSegmenter(SamSegmenter):
         prompts: Prompts | None = None,
         multimask: bool | None = None,
     ) -> MaskPrediction:
-        """Return one mask per prompt, refined.
+        """Return one mask per prompt, refined; a prompt with an earlier mask starts from that.
 
         With `multimask` given, whether True or False, it is one pass of SAM: that is how training
         makes the passes one by one.
@@ -42,9 +44,12 @@ class UltrasamSegmenter(SamSegmenter):
         if multimask is not None:
             return super().decode(features, prompts, multimask)
         prompts = self.check_prompts(prompts, features=features)
-        if prompts.mask_logits is None:
+        given, has_mask = prompts.mask_logits, prompts.has_mask
+        if given is None or has_mask is not None:
             for _ in range(self.num_refinements):
-                answer = super().decode(features, prompts, multimask=False)
-                prompts = dataclasses.replace(prompts, mask_logits=answer.low_resolution_logits)
+                mask = super().decode(features, prompts, multimask=False).low_resolution_logits
+                if given is not None and has_mask is not None:
+                    mask = torch.where(has_mask[:, None, None, None], given, mask)
+                prompts = dataclasses.replace(prompts, mask_logits=mask, has_mask=None)
         with_candidates = self.refines_with_candidates
         return super().decode(features, prompts, with_candidates).best_candidate()

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import logging
 import threading
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -201,9 +202,10 @@ class StreamLoader(Generic[BatchT]):
                 batch comes at all.
         """
         deliveries = iter(self._loader)
+        late_log = _LateLog(self._rank)
         try:
             while True:
-                delivery = self._next(deliveries)
+                delivery = self._next(deliveries, late_log)
                 if isinstance(delivery, _Failure):
                     error = SampleError(delivery.message)
                     error.add_note(delivery.traceback)
@@ -211,6 +213,7 @@ class StreamLoader(Generic[BatchT]):
                 self._report += delivery.report
                 yield delivery.batch
         finally:
+            late_log.close()
             del deliveries  # ends the workers, though an error's traceback keeps this frame
             self._close()
 
@@ -220,10 +223,10 @@ class StreamLoader(Generic[BatchT]):
         return report
 
     def _next(
-        self, deliveries: "Iterator[_Delivery[BatchT] | _Failure]"
+        self, deliveries: "Iterator[_Delivery[BatchT] | _Failure]", late_log: "_LateLog"
     ) -> "_Delivery[BatchT] | _Failure":
         try:
-            with _logged_when_late(self._rank):
+            with late_log.waiting():
                 return next(deliveries)
         except RuntimeError as error:
             if "timed out" not in str(error):
@@ -303,18 +306,42 @@ class _MicroBatchDataset(Dataset[_Delivery[BatchT] | _Failure], Generic[ItemT, B
             return _Failure(message=str(error), traceback=traceback.format_exc())
 
 
-@contextlib.contextmanager
-def _logged_when_late(rank: int) -> Iterator[None]:
-    """Log once if the inside of the `with` takes long; it need not end for that."""
-    message = "Rank %d has waited %.0f s for a batch; after %.0f s the run stops."
-    arguments = (message, rank, LATE_SECONDS, LONGEST_BATCH_SECONDS)
-    timer = threading.Timer(LATE_SECONDS, _logger.warning, arguments)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+class _LateLog:
+    """Logs once for every batch that is long in coming, while it still is.
+
+    One thread looks now and then: a timer for each batch cost a tenth of reading a sample.
+    """
+
+    def __init__(self, rank: int) -> None:
+        self._rank = rank
+        self._asked_at: float | None = None
+        self._is_over = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Mark the inside of the `with` as waiting for a batch."""
+        self._asked_at = time.monotonic()
+        try:
+            yield
+        finally:
+            self._asked_at = None
+
+    def close(self) -> None:
+        """End the thread."""
+        self._is_over.set()
+
+    def _watch(self) -> None:
+        told_of: float | None = None
+        while not self._is_over.wait(LATE_SECONDS / 10):
+            asked_at = self._asked_at
+            if asked_at is None or asked_at == told_of:
+                continue
+            if time.monotonic() - asked_at < LATE_SECONDS:
+                continue
+            told_of = asked_at
+            message = "Rank %d has waited %.0f s for a batch; after %.0f s the run stops."
+            _logger.warning(message, self._rank, LATE_SECONDS, LONGEST_BATCH_SECONDS)
 
 
 def _unchanged(batch: BatchT) -> BatchT:

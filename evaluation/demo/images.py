@@ -107,8 +107,8 @@ class DemoImages:
     def _segment(self, image: OpenImage, *, prompt: Prompt) -> np.ndarray:
         segmenter = self.predictor.segmenter
         size = (image.pixels.shape[0], image.pixels.shape[1])
-        points, labels = segmenter.frame_prompts([prompt], size)
-        logits = segmenter.decode(image.features, points=points, labels=labels, original_size=size)
+        questions = segmenter.frame_prompts([prompt], size)
+        logits = segmenter.decode(image.features, questions, size)
         return self._cut(logits[0] - segmenter.preprocessing["threshold_logit"])
 
     def _cut(self, logits: np.ndarray) -> np.ndarray:

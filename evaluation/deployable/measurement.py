@@ -48,8 +48,8 @@ def call():
         return time.perf_counter() - start, 0.0
     features = segmenter.encode(pixels)
     encoded = time.perf_counter()
-    points, labels = segmenter.frame_prompts([prompt], (side, side))
-    segmenter.decode(features, points=points, labels=labels, original_size=(side, side))
+    questions = segmenter.frame_prompts([prompt], (side, side))
+    segmenter.decode(features, questions, (side, side))
     return encoded - start, time.perf_counter() - encoded
 first, begin, later = call(), time.perf_counter(), []
 while len(later) < 5 or len(later) < num_repeats and time.perf_counter() - begin < num_seconds:

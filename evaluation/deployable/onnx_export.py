@@ -3,14 +3,15 @@
 A prompted one becomes two graphs: one that encodes images, and one that answers prompts. One
 without prompts becomes a single graph, from images to the masks of its categories. Images, prompts
 and points per prompt stay dynamic. Normalisation is inside, and so is every constant of evaluation
-mode: position adapters and window tables are folded. Heads that no output needs (predicted IoU,
-mask prompts) are not in the graphs.
+mode: position adapters and window tables are folded. Heads that no output needs
+(predicted IoU) are not in the graphs.
 """
 
 import copy
 import logging
+import math
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class EncoderGraph(nn.Module):
 
 
 class DecoderGraph(nn.Module):
-    """`decode` with tensors in and out, for prompts of clicks and box corners."""
+    """`decode` with tensors in and out: for clicks, box corners and, if taken, earlier masks."""
 
     def __init__(self, segmenter: Segmenter, *, side_names: Sequence[str]) -> None:
         super().__init__()
@@ -58,12 +59,20 @@ class DecoderGraph(nn.Module):
         image_index: Tensor,
         points: Tensor,
         point_labels: Tensor,
+        mask_logits: Tensor | None = None,
+        has_mask: Tensor | None = None,
     ) -> Tensor:
         """Return one map of logits (prompt row column), at the decoder's resolution."""
         embedding, *side = features
         prediction = self.segmenter.decode(
             ImageFeatures(embedding=embedding, side=dict(zip(self.side_names, side, strict=True))),
-            Prompts(image_index=image_index, points=points, point_labels=point_labels),
+            Prompts(
+                image_index=image_index,
+                points=points,
+                point_labels=point_labels,
+                mask_logits=mask_logits,
+                has_mask=has_mask,
+            ),
         )
         return prediction.low_resolution_logits[:, 0]
 
@@ -132,33 +141,44 @@ def _export_prompted(traced: Segmenter, folder: Path, *, images: Tensor) -> None
         dynamic_shapes=({0: image},),
     )
     tensors = (features.embedding, *(features.side[name] for name in side_names))
+    questions = _example_prompts(traced)
+    dynamic = {
+        "image_index": {0: prompt},
+        "points": {0: prompt, 1: point},
+        "point_labels": {0: prompt, 1: point},
+        "mask_logits": {0: prompt},
+        "has_mask": {0: prompt},
+    }
     _export(
         DecoderGraph(traced, side_names=side_names),
-        (tensors, *_example_prompts(traced.framing.input_size, kinds=traced.prompt_kinds)),
+        (tensors, *questions.values()),
         folder / "decoder.onnx",
-        input_names=[*names, "image_index", "points", "point_labels"],
+        input_names=[*names, *questions],
         output_names=["logits"],
-        dynamic_shapes=(
-            tuple({0: image} for _ in names),
-            {0: prompt},
-            {0: prompt, 1: point},
-            {0: prompt, 1: point},
-        ),
+        dynamic_shapes=(tuple({0: image} for _ in names), *(dynamic[name] for name in questions)),
     )
 
 
-def _example_prompts(side: int, *, kinds: Collection[str]) -> tuple[Tensor, Tensor, Tensor]:
+def _example_prompts(segmenter: Segmenter) -> dict[str, Tensor]:
     """Return prompts whose sizes differ from one another, so that no axis is taken for another.
 
     They are of kinds that the segmenter takes; the graph is the same for all of them.
     """
+    side, kinds = segmenter.framing.input_size, segmenter.prompt_kinds
     labels = torch.tensor([[1, 0, -1, -1, -1], [2, 3, 1, -1, -1], [1, -1, -1, -1, -1]])
     if "boxes" not in kinds:
         labels = labels.clamp(max=1)
     if "points" not in kinds:
         labels = torch.tensor([[2, 3, -1, -1, -1]]).expand(3, -1).contiguous()
     points = torch.linspace(0, side - 1, labels.numel() * 2).reshape(*labels.shape, 2)
-    return torch.tensor([0, 1, 1]), points, labels
+    questions = {"image_index": torch.tensor([0, 1, 1]), "points": points, "point_labels": labels}
+    if "masks" in kinds:
+        shape = (len(labels), 1, segmenter.mask_size, segmenter.mask_size)
+        questions |= {
+            "mask_logits": torch.linspace(-4, 4, math.prod(shape)).reshape(shape),
+            "has_mask": torch.tensor([False, True, True]),
+        }
+    return questions
 
 
 def _export(

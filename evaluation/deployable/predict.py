@@ -26,11 +26,14 @@ import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
 
-Number = int | float
 Picture = str | Path | np.ndarray | Image.Image
+Points = Sequence[Sequence[int | float]]
+Labels = Sequence[int] | None
+Box = Sequence[int | float] | None
+Arrays = dict[str, np.ndarray]
+Size = Sequence[int]  # rows, columns
 
-FORMAT_NAME = "samuspretrain-deployable"
-FORMAT_VERSION, OLDEST_FORMAT_VERSION = 3, 2  # what is written; version 2 has one form only
+FORMAT_NAME, FORMAT_VERSION, OLDEST_FORMAT_VERSION = "samuspretrain-deployable", 4, 3
 MIN_SIDE_PIXELS = 8  # a picture with a shorter side holds no structure to segment
 WINDOW_PERCENTILES = (0.5, 99.5)  # more than 8 bits are mapped from this window to 0 .. 255
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "F")  # Pillow's grey with more than 8 bits
@@ -42,12 +45,14 @@ class Prompt:
     """What the user says about one object, in pixels of the image.
 
     `points` are clicks (x, y); `labels` has one per click, 1 inside the object and 0 outside of it
-    (None: all inside); `box` is x0, y0, x1, y1 around the object.
+    (None: all inside); `box` is x0, y0, x1, y1 around the object; `mask` is an earlier answer to
+    refine, as `Segmenter.logits` returns one: float (row, column) on the image's grid.
     """
 
-    points: Sequence[Sequence[Number]] = ()
-    labels: Sequence[int] | None = None
-    box: Sequence[Number] | None = None
+    points: Points = ()
+    labels: Labels = None
+    box: Box = None
+    mask: np.ndarray | None = None
 
 
 class Segmenter:
@@ -76,12 +81,7 @@ class Segmenter:
         }
 
     def segment(
-        self,
-        image: Picture,
-        *,
-        points: Sequence[Sequence[Number]] = (),
-        labels: Sequence[int] | None = None,
-        box: Sequence[Number] | None = None,
+        self, image: Picture, *, points: Points = (), labels: Labels = None, box: Box = None
     ) -> np.ndarray:
         """Return the mask of the prompted object, bool (1, row, column), asked as with `Prompt`."""
         return self.masks(image, prompts=[Prompt(points=points, labels=labels, box=box)])
@@ -90,7 +90,7 @@ class Segmenter:
         """Return a mask for each prompt, bool (prompt, row, column); the image is encoded once."""
         return self._cut(self.logits(image, prompts=prompts))
 
-    def find(self, image: Picture) -> dict[str, np.ndarray]:
+    def find(self, image: Picture) -> Arrays:
         """Return what a model without prompts finds: `masks`, bool (category, row, column).
 
         And `label_map`, uint8 (row, column), 0 for nothing and else 1 + the likeliest category's
@@ -105,8 +105,8 @@ class Segmenter:
         """Return logits (category, row, column) on the image's grid, and those of presence."""
         pixels = read_image(image)
         found = self._run("automatic", images=frame_image(pixels, self.preprocessing)[None])
-        size = (pixels.shape[0], pixels.shape[1])
-        maps = [unframe_logits(one, size, self.preprocessing) for one in found["logits"][0]]
+        size, maps = pixels.shape[:2], found["logits"][0]
+        maps = [unframe_logits(one, size, self.preprocessing) for one in maps]
         return np.stack(maps), found["presence"][0]
 
     def _graph(self, name: str) -> onnxruntime.InferenceSession:
@@ -115,7 +115,7 @@ class Segmenter:
             raise ValueError(f"{self.folder} does not answer that; call {method}.")
         return self._graphs[name]
 
-    def _run(self, name: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+    def _run(self, name: str, **inputs: np.ndarray) -> Arrays:
         graph = self._graph(name)
         outputs = [output.name for output in graph.get_outputs()]
         try:
@@ -133,39 +133,34 @@ class Segmenter:
         """Return float32 logits (prompt, row, column) on the image's grid; it is encoded once."""
         self._graph("decoder")  # a model without one says so before anything is read
         pixels = read_image(image)
-        size = (pixels.shape[0], pixels.shape[1])
-        points, labels = self.frame_prompts(prompts, size)
-        return self.decode(self.encode(pixels), points=points, labels=labels, original_size=size)
+        questions = self.frame_prompts(prompts, pixels.shape[:2])
+        return self.decode(self.encode(pixels), questions, pixels.shape[:2])
 
-    def encode(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+    def encode(self, pixels: np.ndarray) -> Arrays:
         """Return the features of an 8-bit image (row, column) or (row, column, 3)."""
         return self._run("encoder", images=frame_image(pixels, self.preprocessing)[None])
 
-    def decode(
-        self,
-        features: dict[str, np.ndarray],
-        *,
-        points: np.ndarray,
-        labels: np.ndarray,
-        original_size: tuple[int, int],
-    ) -> np.ndarray:
+    def decode(self, features: Arrays, questions: Arrays, size: Size) -> np.ndarray:
         """Return the logits (prompt, row, column) of framed prompts on the image's own grid."""
-        index = np.zeros(len(points), dtype=np.int64)
-        asked = {"image_index": index, "points": points, "point_labels": labels}
-        answers = self._run("decoder", **features, **asked)["logits"]
-        return np.stack([unframe_logits(one, original_size, self.preprocessing) for one in answers])
+        answers = self._run("decoder", **features, **questions)["logits"]
+        return np.stack([unframe_logits(one, size, self.preprocessing) for one in answers])
 
-    def frame_prompts(
-        self, prompts: Sequence[Prompt], original_size: tuple[int, int]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return framed points (prompt, point, 2) and their labels; -1 fills up shorter prompts."""
-        kinds = self.preprocessing["prompt_kinds"]
-        rows = [check_prompt(prompt, original_size, kinds) for prompt in prompts or [Prompt()]]
-        filled = np.full((len(rows), max(map(len, rows)), 3), float(ABSENT))
+    def frame_prompts(self, prompts: Sequence[Prompt], size: Size) -> Arrays:
+        """Return what the decoder is asked; label -1 fills up prompts with fewer points."""
+        kinds, asked = self.preprocessing["prompt_kinds"], prompts or [Prompt()]
+        rows = [check_prompt(prompt, size, kinds) for prompt in asked]
+        filled = np.full((len(rows), max(1, *map(len, rows)), 3), float(ABSENT))
         for index, row in enumerate(rows):
             filled[index, : len(row)] = row
-        points = frame_points(filled[..., :2], original_size, self.preprocessing)
-        return points.astype(np.float32), filled[..., 2].astype(np.int64)
+        points = frame_points(filled[..., :2], size, self.preprocessing).astype(np.float32)
+        index, labels = np.zeros(len(rows), np.int64), filled[..., 2].astype(np.int64)
+        questions = {"image_index": index, "points": points, "point_labels": labels}
+        if "masks" in kinds:
+            masks = [np.zeros(size) if one.mask is None else one.mask for one in asked]
+            framed = [frame_logits(mask, self.preprocessing) for mask in masks]
+            questions["mask_logits"] = np.stack(framed)[:, None]
+            questions["has_mask"] = np.array([one.mask is not None for one in asked])
+        return questions
 
 
 def verify_checksums(folder: Path) -> None:
@@ -190,8 +185,6 @@ def read_preprocessing(folder: Path) -> dict[str, Any]:
     if not OLDEST_FORMAT_VERSION <= version <= FORMAT_VERSION:
         told = f"this predict.py reads {OLDEST_FORMAT_VERSION} to {FORMAT_VERSION}"
         raise ValueError(f"{folder} has format version {version}; {told}. Use that folder's own.")
-    if version == OLDEST_FORMAT_VERSION:
-        content["graphs"] = {"float32": content["graphs"]}
     return content
 
 
@@ -295,8 +288,7 @@ def frame_image(pixels: np.ndarray, preprocessing: dict[str, Any]) -> np.ndarray
     padding = np.array(preprocessing["padding"] or [0.0], dtype=np.float32)
     framed = np.ones((num_channels, side, side), dtype=np.float32) * padding[:, None, None]
     planes = np.atleast_3d(np.asarray(converted, dtype=np.float32) / 255.0)
-    for channel, plane in enumerate(planes.transpose(2, 0, 1)):
-        framed[channel, :rows, :columns] = _resize(plane, rows, columns)
+    framed[:, :rows, :columns] = [_resize(one, rows, columns) for one in planes.transpose(2, 0, 1)]
     return framed
 
 
@@ -310,23 +302,28 @@ def framed_size(original_size: Sequence[int], preprocessing: dict[str, Any]) -> 
     return rows, columns
 
 
-def frame_points(
-    points: np.ndarray, original_size: tuple[int, int], preprocessing: dict[str, Any]
-) -> np.ndarray:
+def frame_points(points: np.ndarray, size: Size, preprocessing: dict[str, Any]) -> np.ndarray:
     """Return points (..., 2) as (x, y) in framed pixels; (0, 0) is a pixel's centre in both."""
-    rows, columns = framed_size(original_size, preprocessing)
-    return (points + 0.5) * [columns / original_size[1], rows / original_size[0]] - 0.5
+    rows, columns = framed_size(size, preprocessing)
+    return (points + 0.5) * [columns / size[1], rows / size[0]] - 0.5
 
 
-def unframe_logits(
-    logits: np.ndarray, original_size: tuple[int, int], preprocessing: dict[str, Any]
-) -> np.ndarray:
+def frame_logits(logits: np.ndarray, preprocessing: dict[str, Any]) -> np.ndarray:
+    """Return logits (row, column) on the image's grid as the decoder takes them for a prompt."""
+    side, mask_size = preprocessing["input_size"], preprocessing["mask_size"]
+    rows, columns = framed_size(logits.shape, preprocessing)
+    framed = np.full((side, side), logits.min(), dtype=np.float32)
+    framed[:rows, :columns] = _resize(logits, rows, columns)
+    return _resize(framed, mask_size, mask_size)
+
+
+def unframe_logits(logits: np.ndarray, size: Size, preprocessing: dict[str, Any]) -> np.ndarray:
     """Return the decoder's logits (row, column) on the grid of the original image."""
     side = preprocessing["input_size"]
-    rows, columns = framed_size(original_size, preprocessing)
+    rows, columns = framed_size(size, preprocessing)
     if (rows, columns) != (side, side):
         logits = _resize(logits, side, side)[:rows, :columns]
-    return _resize(logits, *original_size)
+    return _resize(logits, *size)
 
 
 def _resize(plane: np.ndarray, rows: int, columns: int) -> np.ndarray:
@@ -335,16 +332,21 @@ def _resize(plane: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def check_prompt(
-    prompt: Prompt, original_size: tuple[int, int], kinds: Sequence[str] = ("boxes", "points")
+    prompt: Prompt, size: Size, kinds: Sequence[str] = ("boxes", "points")
 ) -> np.ndarray:
     """Return the prompt as rows (x, y, label), or raise with what is wrong with it."""
-    points, box = list(prompt.points), prompt.box
+    points, box, mask = list(prompt.points), prompt.box, prompt.mask
     labels = [FOREGROUND] * len(points) if prompt.labels is None else list(prompt.labels)
-    given = ["points"] * bool(points) + ["boxes"] * (box is not None) or ["nothing"]
+    kinds_given = {"points": points, "boxes": box is not None, "masks": mask is not None}
+    given = [kind for kind, is_given in kinds_given.items() if is_given] or ["nothing"]
     if not set(given) <= set(kinds):
         told = f"{' or '.join(kinds)}: give points=[(x, y)], or box=(x0, y0, x1, y1)"
         held = " and ".join(given)
         raise ValueError(f"The prompt holds {held}, but this model is asked with {told}.")
+    is_answer = mask is None or (mask.shape == tuple(size) and mask.dtype.kind == "f")
+    if mask is not None and not (is_answer and np.isfinite(mask).all()):
+        told = f"{mask.dtype} {mask.shape}; finite float {tuple(size)}, as `logits` returns it"
+        raise ValueError(f"The mask of the prompt is {told}, is expected.")
     if len(labels) != len(points) or not set(labels) <= {FOREGROUND, BACKGROUND}:
         raise ValueError(f"labels {labels}: one label per point, 1 for inside, else 0.")
     if any(len(point) != 2 for point in points) or (box is not None and len(box) != 4):
@@ -354,7 +356,7 @@ def check_prompt(
     corners = [] if box is None else [(box[0], box[1]), (box[2], box[3])]
     labels += [] if box is None else [BOX_FIRST_CORNER, BOX_SECOND_CORNER]
     places = np.array([*points, *corners], dtype=np.float64)
-    rows, columns = original_size
+    rows, columns = size
     margins = [[0.5]] * len(points) + [[0.0]] * len(corners)  # a box may end at the very edge
     is_inside = (places >= -0.5) & (places <= np.array([[columns, rows]]) - margins)
     for x, y in places[~is_inside.all(axis=1)]:

@@ -23,7 +23,7 @@ def write_disc_deployable(
     """Write a deployable whose mask is a disc of `radius` framed pixels around the first point."""
     preprocessing = {
         "format": "samuspretrain-deployable",
-        "format_version": 2,
+        "format_version": 3,
         "kind": "prompted",
         "model": "disc",
         "input_size": INPUT_SIZE,
@@ -33,7 +33,7 @@ def write_disc_deployable(
         "threshold_logit": 0.0,
         "prompt_kinds": ["boxes", "points"],
         "categories": [],
-        "graphs": {"encoder": "encoder.onnx", "decoder": "decoder.onnx"},
+        "graphs": {"float32": {"encoder": "encoder.onnx", "decoder": "decoder.onnx"}},
     } | changes
     with new_deployable(folder, overwrite=False) as partial:
         onnx.save(_encoder(num_channels), partial / "encoder.onnx")

@@ -105,18 +105,17 @@ def test_the_form_for_gpus_is_refused_where_there_is_none(tmp_path):
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("There is a GPU.")
     graphs = {"encoder": "encoder.onnx", "decoder": "decoder.onnx"}
-    folder = write_disc_deployable(
-        tmp_path / "disc", format_version=3, graphs={"float32": graphs, "float16": graphs}
-    )
+    forms = {"float32": graphs, "float16": graphs}
+    folder = write_disc_deployable(tmp_path / "disc", graphs=forms)
     assert Segmenter(folder).segment(IMAGE, points=[(9, 9)]).any()
     with pytest.raises(ValueError, match="is for GPUs, and onnxruntime finds none"):
         Segmenter(folder, form="float16")
 
 
-@pytest.mark.parametrize("version", [4, 1])
+@pytest.mark.parametrize("version", [5, 2])
 def test_other_format_versions_are_refused(tmp_path, version):
     folder = write_disc_deployable(tmp_path / "disc", format_version=version)
-    with pytest.raises(ValueError, match=f"format version {version}; this predict.py reads 2 to 3"):
+    with pytest.raises(ValueError, match=f"format version {version}; this predict.py reads 3 to 4"):
         Segmenter(folder)
 
 

@@ -15,7 +15,9 @@ from evaluation.deployable.predict import (
     Segmenter,
     check_prompt,
     frame_image,
+    frame_logits,
     frame_points,
+    framed_size,
     read_image,
     to_eight_bit,
     unframe_logits,
@@ -123,12 +125,50 @@ def test_prompts_answered_together_are_those_answered_alone(disc):
             {"points": [(20, 30)], "box": (1, 2, 30, 40)},
             "holds points and boxes, but this model is asked with boxes:",
         ),
+        (
+            ["boxes"],
+            {"box": (1, 2, 30, 40), "mask": np.zeros((50, 60))},
+            "holds boxes and masks, but this model is asked with boxes:",
+        ),
     ],
 )
 def test_a_prompt_that_the_model_was_not_trained_with_is_refused(tmp_path, kinds, prompt, message):
     segmenter = Segmenter(write_disc_deployable(tmp_path / "disc", prompt_kinds=kinds))
     with pytest.raises(ValueError, match=message):
-        segmenter.segment(noise((50, 60)), **prompt)
+        segmenter.masks(noise((50, 60)), prompts=[Prompt(**prompt)])
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        np.zeros((20, 30)),
+        np.zeros((1, 20, 29)),
+        np.zeros((20, 29), bool),
+        np.ones((20, 29), int),
+        np.full((20, 29), np.nan),
+    ],
+)
+def test_a_mask_that_is_no_answer_about_the_image_is_refused(mask):
+    prompt = Prompt(points=[(3, 3)], mask=mask)
+    with pytest.raises(ValueError, match=r"; finite float \(20, 29\), as `logits`"):
+        check_prompt(prompt, (20, 29), ["points", "boxes", "masks"])
+
+
+@pytest.mark.parametrize("fit", ["squash", "letterbox"])
+def test_an_earlier_answer_comes_back_to_the_decoder_where_it_left(fit):
+    facts = {"input_size": 64, "mask_size": 16, "fit": fit}
+    place = np.linspace(-1, 1, 16, dtype=np.float32)
+    answer = 3 - 8 * (place[None] + 0.4) ** 2 - 6 * (place[:, None] + 0.5) ** 2
+    for size in ((50, 120), (90, 90), (16, 16)):
+        logits = unframe_logits(answer, size, facts)
+        framed = frame_logits(logits, facts)
+        rows, columns = (length // 4 for length in framed_size(size, facts))
+        inside = (slice(1, rows - 1), slice(1, columns - 1))  # edges have one neighbour only
+        np.testing.assert_allclose(framed[inside], answer[inside], atol=0.35)
+        assert np.ptp(answer[inside]) > 5
+        # Beyond the image there is nothing.
+        assert (framed[rows + 1 :] < 0).all()
+        assert (framed[:, columns + 1 :] < 0).all()
 
 
 def test_prompts_become_labelled_points_and_box_corners():

@@ -84,6 +84,7 @@ def run_without_rights(*words):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["locked/out", "locked/below/out", "old"])
 def test_a_folder_that_may_not_be_written_is_one_line_and_exit_code_two(open_folder, place):
     make_us30k(open_folder / "raw")
@@ -105,6 +106,7 @@ def test_a_folder_that_may_not_be_written_is_one_line_and_exit_code_two(open_fol
     assert sorted(open_folder.rglob("*")) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["MainPatient/class.json", "MainPatient/train.txt", "."])
 def test_raw_data_that_may_not_be_read_are_one_error_with_the_file(open_folder, name):
     make_us30k(open_folder / "raw")

@@ -4,6 +4,8 @@ The graphs of automatic presets are held to their models where they become whole
 """
 
 import contextlib
+import dataclasses
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ import pytest
 import torch
 
 from evaluation.deployable.onnx_export import export_graphs
-from model import Prompts
+from model import Prompts, Segmenter
 from tests.support.nano_run import REPOSITORY, launcher_environment
 from tests.support.preset_contract import PROMPTED, TINY, built, images_for
 
@@ -67,22 +69,12 @@ def test_exported_graphs_give_the_same_masks(name: str, tmp_path: Path) -> None:
         onnxruntime.InferenceSession(tmp_path / graphs[name]) for name in ("encoder", "decoder")
     )
     images = images_for(segmenter, num_images=3).expand(-1, 3, -1, -1)
-    prompts = two_boxes()
+    prompts = two_boxes(segmenter)
     with torch.no_grad():
         expected = segmenter(images, prompts).low_resolution_logits[:, 0].numpy()
     names = [output.name for output in encoder.get_outputs()]
     features = dict(zip(names, encoder.run(None, {"images": images.numpy()}), strict=True))
-    assert prompts.points is not None
-    assert prompts.point_labels is not None
-    (found,) = decoder.run(
-        None,
-        {
-            **features,
-            "image_index": prompts.image_index.numpy(),
-            "points": prompts.points.numpy(),
-            "point_labels": prompts.point_labels.numpy(),
-        },
-    )
+    (found,) = decoder.run(None, features | as_inputs(prompts))
     np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-3, atol=1e-4)
 
 
@@ -96,10 +88,24 @@ def without_type_checks() -> Iterator[None]:
         jaxtyping.config.update("jaxtyping_disable", False)
 
 
-def two_boxes() -> Prompts:
-    """Return boxes as points, which every prompted model takes that takes boxes at all."""
-    return Prompts(
+def two_boxes(segmenter: Segmenter) -> Prompts:
+    """Return boxes as points, and an earlier mask for one of them where masks are taken."""
+    prompts = Prompts(
         image_index=torch.tensor([2, 0]),
         points=torch.tensor([[[2.0, 3.0], [20.0, 30.0]], [[9.0, 9.0], [12.0, 30.0]]]),
         point_labels=torch.tensor([[2, 3], [2, 3]]),
     )
+    if "masks" not in segmenter.prompt_kinds:
+        return prompts
+    shape = (2, 1, segmenter.mask_size, segmenter.mask_size)
+    masks = torch.linspace(-3, 5, math.prod(shape)).reshape(shape)
+    return dataclasses.replace(prompts, mask_logits=masks, has_mask=torch.tensor([False, True]))
+
+
+def as_inputs(prompts: Prompts) -> dict[str, np.ndarray]:
+    """Return what there is of prompts, by the names of a decoder's inputs."""
+    return {
+        item.name: value.numpy()
+        for item in dataclasses.fields(prompts)
+        if (value := getattr(prompts, item.name)) is not None
+    }

@@ -186,6 +186,28 @@ def test_a_kind_of_prompt_that_a_model_does_not_take_is_refused(name: str) -> No
         segmenter(images_for(segmenter, num_images=2), prompts_for(segmenter, kind=kind))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", [name for name in PROMPTED if "masks" in getattr(PRESETS[name], "prompt_kinds", ())]
+)
+def test_prompts_with_and_without_an_earlier_mask_are_answered_together_as_alone(name: str) -> None:
+    segmenter = built(name).eval()
+    images, prompts = images_for(segmenter, num_images=2), usual_prompts(name, segmenter)
+    assert prompts is not None
+    size = (prompts.num_prompts, 1, segmenter.mask_size, segmenter.mask_size)
+    masks = torch.randn(size, generator=torch.Generator().manual_seed(2))
+    has_mask = torch.arange(prompts.num_prompts) % 2 == 0
+    masked = dataclasses.replace(prompts, mask_logits=masks)
+    mixed = dataclasses.replace(masked, has_mask=has_mask)
+    with torch.no_grad():
+        found, with_masks, without = (
+            segmenter(images, one).low_resolution_logits for one in (mixed, masked, prompts)
+        )
+    expected = torch.where(has_mask[:, None, None, None], with_masks, without)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert (with_masks - without).abs().amax() > 1e-3  # the mask is heard
+
+
 @pytest.mark.parametrize("name", AUTOMATIC)
 def test_an_automatic_model_refuses_prompts(name: str) -> None:
     segmenter = built(name).eval()
@@ -194,10 +216,8 @@ def test_an_automatic_model_refuses_prompts(name: str) -> None:
         segmenter(images_for(segmenter, num_images=1), prompt)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=() if "small" in name else pytest.mark.slow) for name in FULL_SIZE],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FULL_SIZE)
 def test_larger_presets_answer_in_the_declared_shape_without_memory(name: str) -> None:
     with torch.device("meta"):
         segmenter = build_segmenter(name).eval()

@@ -99,6 +99,7 @@ def test_ultrasams_file_becomes_ours_and_sams_with_a_warning(tmp_path, caplog):
     assert "doubles a residual" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "preset",
     ["medsa_tiny", "sam_med2d_tiny", "sam_unet_tiny", "sam_unet_res50_tiny", "unet_tiny"],

@@ -57,7 +57,10 @@ def expected(folder):
     return stream(open_corpus(str(folder)))[0]
 
 
-@pytest.mark.parametrize("kind", FAULTS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=[pytest.mark.slow] * (kind in SLOW_FAULTS)) for kind in FAULTS],
+)
 def test_where_every_first_answer_is_spoilt_no_sample_changes(server, expected, kind):
     # The HTTP library itself asks once more where a connection that it had kept is gone.
     times = 2 if kind == "reset" else 1

@@ -5,6 +5,7 @@ The dataclass is the schema. Once `load_config` has returned there are only real
 
 import dataclasses
 import difflib
+import re
 import typing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 import docstring_parser
 import yaml
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 Schema = TypeVar("Schema")
+
+_NO_SUCH_KEY = re.compile("Key '[^']*' not in '[^']*'")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,7 +60,7 @@ def load_config(
     except yaml.YAMLError as error:
         raise ValueError(f"An option's value is not valid YAML: {_one_line(error)}") from error
     except OmegaConfBaseException as error:
-        raise ValueError(_explain(error)) from error
+        raise ValueError(_about_a_section(schema, overrides) or _explain(error)) from error
 
 
 def describe_options(schema: type[Any], *, prefix: str = "") -> Iterator[Option]:
@@ -120,13 +123,28 @@ def _one_line(error: yaml.YAMLError) -> str:
     return " ".join(str(error).split())
 
 
+def _about_a_section(schema: type[Any], overrides: list[tuple[str, str]]) -> str:
+    """Say which section got a value instead of its options having got theirs; empty for none."""
+    for key, value in overrides:
+        names = [one.name for one in describe_options(schema) if one.name.startswith(f"{key}.")]
+        if names and not value.lstrip().startswith("{"):
+            return (
+                f"Option {key}: {value!r} is no value for it, because it has options of its own: "
+                f"{', '.join(names)}. Write {names[0]}=value; --help lists every option."
+            )
+    return ""
+
+
 def _explain(error: OmegaConfBaseException) -> str:
     """Return one line of what OmegaConf said, with the full name of the option."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     name = getattr(error, "full_key", None) or ""
     context = ("full_key:", "object_type=", "reference_type=")
     said = [line for line in lines if not line.startswith(context)]
-    message = " ".join(said)
+    message = _NO_SUCH_KEY.sub("There is no such option", " ".join(said))
+    if isinstance(error, ConfigKeyError):
+        end = "" if message.endswith("?") else "."
+        message = f"{message}{end} --help lists every option."
     return f"Option {name}: {message}" if name else message
 
 

@@ -56,6 +56,8 @@ def test_the_command_line_wins_over_the_preset_and_the_preset_over_the_defaults(
     ("words", "expected"),
     [
         (["output=x", "rate.peek=1"], "rate.peek.*Did you mean: 'peak'"),
+        (["output=x", "speed=1"], r"Option speed: There is no such option\. --help"),
+        (["output=x", "rate=2"], r"'2' is no value for it.*rate\.peak, rate\.kind\. Write rate\."),
         (["output=x", "rate.peak=fast"], "rate.peak.*'fast'.*Float"),
         (["output=x", "rate.kind=linear"], "rate.kind.*'cosine', 'constant'"),
         (["output=x", "rate.peak=-1"], "rate.peak must be positive, got -1"),

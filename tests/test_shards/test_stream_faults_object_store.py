@@ -143,10 +143,10 @@ def test_revoked_keys_and_a_vanished_bucket_stop_the_run(store, bucket, monkeypa
 def test_a_store_that_falls_silent_is_given_up_in_time(store, bucket, monkeypatch, caplog):
     with FaultProxy(store.endpoint_url, kinds=["stall"], most_in_a_row=10**6) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        corpus = open_patiently(bucket, request_seconds=0.5, deadline_seconds=2.0)
+        corpus = open_patiently(bucket, request_seconds=0.5, deadline_seconds=6.0)
         proxy.share = 1.0
         start = time.monotonic()
         with pytest.raises(SampleError, match=r"shard toy-.*the store does not answer as it"):
             stream(corpus)
-        assert time.monotonic() - start < 10
-    assert "it is made again until 2 s are over" in caplog.text
+        assert time.monotonic() - start < 20
+    assert "it is made again until 6 s are over" in caplog.text

@@ -103,23 +103,29 @@ def print_computed(preset: str) -> None:
     Console(width=120).print(table)
 
 
-def measure(preset: str) -> list[Measurement]:
-    """Take steps under each engine in processes of its own."""
-    rows = []
+def measure(preset: str) -> tuple[list[Measurement], list[str]]:
+    """Take steps under each engine in processes of its own.
+
+    Returns:
+        What those took that came to their end, and the names of the others.
+    """
+    rows, failed = [], []
     for engine, file in ENGINES.items():
         with tempfile.TemporaryDirectory() as folder:
-            _launch(file, preset=preset, folder=Path(folder))
+            if not _launch(file, preset=preset, folder=Path(folder)):
+                failed.append(engine)
+                continue
             peaks = [json.loads(path.read_text()) for path in Path(folder).glob("*.json")]
         rows.append(
             Measurement(
                 name=f"{engine}, peak of a rank",
                 value=max(peaks) / GIBIBYTE,
                 unit="GiB",
-                baseline=None if engine == "DDP" else "DDP, peak of a rank",
+                baseline=None if engine == "DDP" or "DDP" in failed else "DDP, peak of a rank",
                 lower_is_better=True,
             )
         )
-    return rows
+    return rows, failed
 
 
 def measure_rank(preset: str, *, folder: Path) -> None:
@@ -156,10 +162,10 @@ def _counts(preset: str, *, has_base: bool) -> tuple[int, int]:
     return sum(weight.numel() for weight in weights), trainable
 
 
-def _launch(file: str, *, preset: str, folder: Path) -> None:
+def _launch(file: str, *, preset: str, folder: Path) -> bool:
     command = ["-m", "accelerate.commands.launch", "--config_file", str(LAUNCHERS / f"{file}.yaml")]
     command += ["--module", "benchmarks.engine_memory", preset, "rank", str(folder)]
-    subprocess.run([sys.executable, *command], check=True)
+    return subprocess.run([sys.executable, *command], check=False).returncode == 0
 
 
 def main(words: list[str]) -> None:
@@ -171,7 +177,13 @@ def main(words: list[str]) -> None:
     print_computed(preset)
     if words[1:2] == ["measure"]:
         title = f"{preset}, one image, two processes on the CPU: largest resident size, measured"
-        print_measurements(title, measure(preset))
+        rows, failed = measure(preset)
+        print_measurements(title, rows)
+        if failed:
+            sys.exit(
+                f"{', '.join(failed)}: failed, and why stands above. A rank that signal 9 killed "
+                "found no memory left."
+            )
 
 
 if __name__ == "__main__":

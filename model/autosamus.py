@@ -15,11 +15,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .autosamus_config import AutosamusArchitecture
+from .autosamus_config import AutosamusArchitecture, AutosamusStudentArchitecture
 from .prompt_encoder import PromptEmbedding, PromptEncoder
 from .prompt_generator import DenseAdapter, PresenceHead, PromptGenerator
 from .prompts import ImageFeatures, MaskPrediction, Prompts
+from .sam import SamSegmenter
 from .samus import SamusSegmenter
+from .student import StudentSegmenter
 
 PUBLISHED_NAMES: tuple[tuple[str, str], ...] = (
     (r"^feature_adapter\.", r"dense_adapter."),
@@ -48,21 +50,13 @@ ABSENT_LOGIT = -1.0
 _GENERATOR = (PromptGenerator, DenseAdapter, PresenceHead)
 
 
-class AutosamusSegmenter(SamusSegmenter):
-    """SAMUS, answering every category by itself."""
+class SelfPromptingSegmenter(SamSegmenter):
+    """What makes a relative of SAM answer every category by itself: written before it as a base."""
 
     is_automatic: ClassVar[bool] = True
-    added_to_sam: ClassVar[tuple[type[nn.Module], ...]] = (
-        *SamusSegmenter.added_to_sam,
-        *_GENERATOR,
-    )
     added_to_parent: ClassVar[tuple[type[nn.Module], ...]] = _GENERATOR
-    unpublished: ClassVar[tuple[type[nn.Module], ...]] = (
-        *SamusSegmenter.unpublished,
-        PresenceHead,
-    )
 
-    def __init__(self, architecture: AutosamusArchitecture) -> None:
+    def __init__(self, architecture: AutosamusArchitecture | AutosamusStudentArchitecture) -> None:
         super().__init__(architecture)
         self._categories = architecture.categories
         self._trains_adapters = architecture.trains_adapters
@@ -123,10 +117,32 @@ class AutosamusSegmenter(SamusSegmenter):
         return isinstance(module, PromptEncoder)
 
     def trains_with_base(self, module: nn.Module) -> bool:
-        """Tell whether it belongs to the generator, or to SAMUS's adapters where these train."""
+        """Tell whether it belongs to the generator, or is SAMUS's and trains beside it."""
         if isinstance(module, self.added_to_parent):
             return True
         return self._trains_adapters and super().trains_with_base(module)
+
+
+class AutosamusSegmenter(SelfPromptingSegmenter, SamusSegmenter):
+    """SAMUS, answering every category by itself."""
+
+    added_to_sam: ClassVar[tuple[type[nn.Module], ...]] = (
+        *SamusSegmenter.added_to_sam,
+        *_GENERATOR,
+    )
+    unpublished: ClassVar[tuple[type[nn.Module], ...]] = (
+        *SamusSegmenter.unpublished,
+        PresenceHead,
+    )
+
+
+class AutosamusStudentSegmenter(SelfPromptingSegmenter, StudentSegmenter):
+    """The student, answering every category by itself."""
+
+    added_to_sam: ClassVar[tuple[type[nn.Module], ...]] = (
+        *StudentSegmenter.added_to_sam,
+        *_GENERATOR,
+    )
 
 
 def _without_absent(

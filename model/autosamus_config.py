@@ -1,22 +1,21 @@
-"""What can be chosen about AutoSAMUS. No torch here: launchers read this for `--help`."""
+"""What can be chosen about AutoSAMUS and its student. No torch here."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 from .config import SamusArchitecture
+from .student_config import StudentArchitecture
 
 ONE_CATEGORY = ("foreground",)
 """Categories of AutoSAMUS as it was released: one mask of an image, and no word on presence."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class AutosamusArchitecture(SamusArchitecture):
-    """SAMUS whose prompts are generated from the image, one set for each category.
+class PromptGeneratorOptions:
+    """What any SAM needs beside itself to prompt itself. The defaults are the released code's."""
 
-    The defaults are the released code's.
-    """
-
-    kind: ClassVar[str] = "autosamus"
+    embedding_width: int
+    """Channels of the image embedding; the SAM's own."""
 
     categories: tuple[str, ...] = ONE_CATEGORY
     """What is looked for, in the order of the answers. For any but the one `foreground` a further
@@ -33,8 +32,8 @@ class AutosamusArchitecture(SamusArchitecture):
     code computes that, and then takes the unchanged ones."""
 
     trains_adapters: bool = False
-    """On pretrained weights, train what SAMUS added to SAM as well. The paper's AutoSAMUS does, the
-    released code trains the generator alone."""
+    """On pretrained weights, train what SAMUS added to SAM as well (a student: its encoder). The
+    paper's AutoSAMUS does, the released code trains the generator alone."""
 
     generator_depth: int = 2
     """Layers between task tokens and output tokens, and as many between both and the image."""
@@ -51,8 +50,12 @@ class AutosamusArchitecture(SamusArchitecture):
     dense_adapter_width: int = 64
     """Hidden channels of the convolutions that make the dense prompt."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_generator(self) -> None:
+        """Refuse what no generator can be built with.
+
+        Raises:
+            ValueError: A category twice, or none, or more emitted tokens than there are.
+        """
         if not self.categories or len(set(self.categories)) != len(self.categories):
             raise ValueError(
                 f"categories is {self.categories}; expected one or more different names."
@@ -67,3 +70,28 @@ class AutosamusArchitecture(SamusArchitecture):
     def judges_presence(self) -> bool:
         """Whether there is a head that says which categories are in the image."""
         return self.categories != ONE_CATEGORY
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutosamusArchitecture(SamusArchitecture, PromptGeneratorOptions):
+    """SAMUS whose prompts are generated from the image, one set for each category.
+
+    The defaults are the released code's.
+    """
+
+    kind: ClassVar[str] = "autosamus"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_generator()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutosamusStudentArchitecture(StudentArchitecture, PromptGeneratorOptions):
+    """The student's encoder before AutoSAMUS's generator, to learn from an AutoSAMUS."""
+
+    kind: ClassVar[str] = "autosamus_student"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_generator()

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-from .autosamus import AutosamusSegmenter
-from .autosamus_config import AutosamusArchitecture
+from .autosamus import AutosamusSegmenter, AutosamusStudentSegmenter
+from .autosamus_config import AutosamusArchitecture, AutosamusStudentArchitecture
 from .config import Architecture, SamArchitecture, SamusArchitecture, UnetArchitecture
 from .medsa import MedSaSegmenter
 from .medsa_config import MedSaArchitecture
@@ -33,6 +33,7 @@ _SEGMENTERS: dict[type[Any], type[Any]] = {
     AutosamusArchitecture: AutosamusSegmenter,
     SamUnetArchitecture: SamUnetSegmenter,
     StudentArchitecture: StudentSegmenter,
+    AutosamusStudentArchitecture: AutosamusStudentSegmenter,
     MedSaArchitecture: MedSaSegmenter,
     SamMed2dArchitecture: SamMed2dSegmenter,
     UltrasamArchitecture: UltrasamSegmenter,

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from .autosamus_config import AutosamusArchitecture
+from .autosamus_config import AutosamusArchitecture, AutosamusStudentArchitecture
 from .config import Architecture, SamArchitecture, SamusArchitecture, UnetArchitecture
 from .medsa_config import MedSaArchitecture
 from .sam_med2d_config import SamMed2dArchitecture
@@ -104,6 +104,15 @@ _TINY_SAM_UNET: dict[str, Any] = _TINY_SAM | {
     "branch_channels": (8, 16, 24, 32),
 }
 
+_TINY_STUDENT: dict[str, Any] = _TINY_SAM | {
+    "patch_stride": 4,
+    "position_grid": 16,
+    "depth": 1,
+    "global_blocks": (0,),
+    "branch_depths": (1, 1, 1, 1),
+    "branch_channels": (16, 24, 32, 48),
+}
+
 _TINY_GENERATOR: dict[str, Any] = {
     "num_task_tokens": 8,
     "num_emitted_tokens": 2,
@@ -139,12 +148,10 @@ PRESETS: dict[str, Architecture] = {
     "autosamus_tiny": AutosamusArchitecture(**asdict(_TINY) | _TINY_GENERATOR),
     "autosamus_small": AutosamusArchitecture(**asdict(_SMALL) | _SMALL_GENERATOR),
     "autosamus_vit_b": AutosamusArchitecture(),
-    "samus_student_tiny": StudentArchitecture(
-        **_TINY_SAM | {"patch_stride": 4, "position_grid": 16, "depth": 1, "global_blocks": (0,)},
-        branch_depths=(1, 1, 1, 1),
-        branch_channels=(16, 24, 32, 48),
-    ),
+    "samus_student_tiny": StudentArchitecture(**_TINY_STUDENT),
     "samus_student": StudentArchitecture(),
+    "autosamus_student_tiny": AutosamusStudentArchitecture(**_TINY_STUDENT | _TINY_GENERATOR),
+    "autosamus_student": AutosamusStudentArchitecture(),
     "sam_tiny": SamArchitecture(**_TINY_SAM),
     "sam_vit_b": SamArchitecture(),
     "sam_vit_l": SamArchitecture(**_LARGE),

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .autosamus_config import AutosamusArchitecture
+from .autosamus_config import PromptGeneratorOptions
 from .normalization import LayerNorm2d
 
 
@@ -42,17 +42,17 @@ class GeneratedPrompts:
 class PromptGenerator(nn.Module):
     """Task tokens, and the layers in which they meet output tokens and image."""
 
-    def __init__(self, architecture: AutosamusArchitecture) -> None:
+    def __init__(self, options: PromptGeneratorOptions) -> None:
         super().__init__()
-        width = architecture.embedding_width
-        self.num_emitted_tokens = architecture.num_emitted_tokens
-        self.refines_output_tokens = architecture.refines_output_tokens
-        num_sets, num_tokens = len(architecture.categories), architecture.num_task_tokens
+        width = options.embedding_width
+        self.num_emitted_tokens = options.num_emitted_tokens
+        self.refines_output_tokens = options.refines_output_tokens
+        num_sets, num_tokens = len(options.categories), options.num_task_tokens
         self.task_tokens = nn.Parameter(torch.randn(num_sets, num_tokens, width))
-        depth = range(architecture.generator_depth)
-        self.token_layers = nn.ModuleList(ExchangeLayer(architecture) for _ in depth)
+        depth = range(options.generator_depth)
+        self.token_layers = nn.ModuleList(ExchangeLayer(options) for _ in depth)
         self.projection = nn.Linear(width, width)
-        self.image_layers = nn.ModuleList(ExchangeLayer(architecture) for _ in depth)
+        self.image_layers = nn.ModuleList(ExchangeLayer(options) for _ in depth)
 
     def forward(
         self,
@@ -96,11 +96,11 @@ class PromptGenerator(nn.Module):
 class ExchangeLayer(nn.Module):
     """Two sets of vectors attend to each other at once, then each passes its own MLP."""
 
-    def __init__(self, architecture: AutosamusArchitecture) -> None:
+    def __init__(self, options: PromptGeneratorOptions) -> None:
         super().__init__()
-        width, hidden = architecture.embedding_width, architecture.generator_mlp_width
-        self.first_attention = QuietAttention(architecture)
-        self.second_attention = QuietAttention(architecture)
+        width, hidden = options.embedding_width, options.generator_mlp_width
+        self.first_attention = QuietAttention(options)
+        self.second_attention = QuietAttention(options)
         self.first_mlp = _mlp(width, hidden)
         self.second_mlp = _mlp(width, hidden)
 
@@ -124,12 +124,12 @@ class QuietAttention(nn.Module):
     where one key has them all, and to nearly one where many keys weigh alike.
     """
 
-    def __init__(self, architecture: AutosamusArchitecture) -> None:
+    def __init__(self, options: PromptGeneratorOptions) -> None:
         super().__init__()
-        width, num_heads = architecture.embedding_width, architecture.generator_heads
-        inner = num_heads * architecture.generator_head_width
+        width, num_heads = options.embedding_width, options.generator_heads
+        inner = num_heads * options.generator_head_width
         self.num_heads = num_heads
-        self.scale = architecture.generator_head_width**-0.5
+        self.scale = options.generator_head_width**-0.5
         self.query_norm = nn.LayerNorm(width)
         self.key_norm = nn.LayerNorm(width)
         self.query = nn.Linear(width, inner, bias=False)
@@ -158,8 +158,8 @@ class QuietAttention(nn.Module):
 class DenseAdapter(nn.Sequential):
     """Four convolutions that make the dense prompt of the embedding."""
 
-    def __init__(self, architecture: AutosamusArchitecture) -> None:
-        width, hidden = architecture.embedding_width, architecture.dense_adapter_width
+    def __init__(self, options: PromptGeneratorOptions) -> None:
+        width, hidden = options.embedding_width, options.dense_adapter_width
         widths = (width, hidden, hidden, hidden, width)
         steps: list[nn.Module] = []
         for in_width, out_width in pairwise(widths):
@@ -174,9 +174,9 @@ class DenseAdapter(nn.Sequential):
 class PresenceHead(nn.Module):
     """From a category's tokens, and what its mask shows, to the logit that it is in the image."""
 
-    def __init__(self, architecture: AutosamusArchitecture) -> None:
+    def __init__(self, options: PromptGeneratorOptions) -> None:
         super().__init__()
-        width, num_categories = architecture.embedding_width, len(architecture.categories)
+        width, num_categories = options.embedding_width, len(options.categories)
         self.mixing = nn.Sequential(
             nn.LayerNorm(3 * width), nn.Linear(3 * width, 2 * width), nn.GELU()
         )

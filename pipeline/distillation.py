@@ -32,7 +32,10 @@ from .distillation_config import DistillationConfig
 
 _logger = logging.getLogger(__name__)
 
-_SHARED_PARTS = ("prompt_encoder.", "mask_decoder.")
+_SHARED_PARTS = (
+    *("prompt_encoder.", "mask_decoder."),
+    *("prompt_generator.", "dense_adapter.", "presence_head."),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,17 +62,26 @@ class Teacher:
     ) -> Float[Tensor, " answer"]:
         """Return the weighted cross-entropy of each answer with the teacher's to the same prompt.
 
-        Of several candidates each counts alike.
+        Of several candidates each counts alike. Where both judge presence, the judgements are
+        compared as well, and masks where the teacher sees the category: of one that it calls
+        absent it shows none (`AutosamusSegmenter.decode`).
         """
         with torch.no_grad():
             multimask = None if prompts is None else False
-            answer = self.segmenter.decode(taught, prompts, multimask).low_resolution_logits
+            told = self.segmenter.decode(taught, prompts, multimask)
+        answer = told.low_resolution_logits
         logits = prediction.low_resolution_logits.float()
         if answer.shape[0] and answer.shape[-2:] != logits.shape[-2:]:
             answer = functional.interpolate(answer.float(), logits.shape[-2:], mode="bilinear")
         probability = answer[:, :1].float().sigmoid().expand_as(logits)
         entropy = functional.binary_cross_entropy_with_logits(logits, probability, reduction="none")
-        return self.config.mask_weight * entropy.mean(dim=(1, 2, 3))
+        loss = entropy.mean(dim=(1, 2, 3))
+        if told.presence_logits is not None and prediction.presence_logits is not None:
+            judged, presence = told.presence_logits.float(), prediction.presence_logits.float()
+            loss = loss * (judged > 0) + functional.binary_cross_entropy_with_logits(
+                presence, judged.sigmoid(), reduction="none"
+            )
+        return self.config.mask_weight * loss
 
 
 def open_teacher(config: DistillationConfig, *, student: Segmenter) -> Teacher | None:
@@ -82,6 +94,19 @@ def open_teacher(config: DistillationConfig, *, student: Segmenter) -> Teacher |
     if config.teacher is None:
         return None
     teacher = load_segmenter(find_checkpoint(Path(config.teacher)))
+    refuse_unfit_teacher(teacher, student=student, config=config)
+    teacher.eval().requires_grad_(False)
+    return Teacher(segmenter=teacher, config=config)
+
+
+def refuse_unfit_teacher(
+    teacher: Segmenter, *, student: Segmenter, config: DistillationConfig
+) -> None:
+    """Refuse a teacher of whom the student cannot learn what it shall.
+
+    Raises:
+        ValueError: The two do not take the same images, answer otherwise, or see otherwise.
+    """
     name = f"distillation.teacher={config.teacher} is a {teacher.kind}, the model a {student.kind}"
     if teacher.framing != student.framing:
         raise ValueError(
@@ -104,12 +129,10 @@ def open_teacher(config: DistillationConfig, *, student: Segmenter) -> Teacher |
             f"{name}: embeddings (channels, side) are {expected} and {found}. Set model.overrides "
             "so that they agree, or distillation.feature_weight=0 to learn from masks alone."
         )
-    teacher.eval().requires_grad_(False)
-    return Teacher(segmenter=teacher, config=config)
 
 
 def start_from_teacher(student: Segmenter, teacher: Teacher) -> None:
-    """Copy the teacher's prompt encoder and mask decoder, tensors of the same measures alone."""
+    """Copy what comes behind the teacher's encoder, tensors of the same measures alone."""
     own = student.state_dict()
     shared = {
         name: tensor
@@ -117,7 +140,7 @@ def start_from_teacher(student: Segmenter, teacher: Teacher) -> None:
         if name.startswith(_SHARED_PARTS) and name in own and own[name].shape == tensor.shape
     }
     student.load_state_dict(shared, strict=False)
-    _logger.info("%d tensors of prompts and masks start as the teacher's.", len(shared))
+    _logger.info("%d tensors behind the encoder start as the teacher's.", len(shared))
 
 
 def _embedding_of(segmenter: Segmenter) -> tuple[int, int] | None:

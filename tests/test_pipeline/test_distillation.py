@@ -1,13 +1,23 @@
 """A student that learns from a teacher, in the training step and as a run."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from model import ObjectiveConfig, build_segmenter, write_flattened
-from pipeline.distillation import Teacher, open_teacher, start_from_teacher
+from pipeline import PretrainConfig, load_config
+from pipeline.distillation import (
+    Teacher,
+    open_teacher,
+    refuse_unfit_teacher,
+    start_from_teacher,
+)
 from pipeline.distillation_config import DistillationConfig
 from pipeline.train_step import TAUGHT_FEATURES, TAUGHT_MASKS, TrainingStep
 from tests.support.training_batches import SIDE, make_batch
+
+PRESET_FILES = Path(__file__).resolve().parents[2] / "launchers" / "presets"
 
 
 def built(name, *, input_size=SIDE, **overrides):
@@ -80,6 +90,41 @@ def test_masks_by_category_are_learnt_without_features():
     assert TAUGHT_FEATURES not in terms
 
 
+def test_an_automatic_student_learns_features_masks_and_presence_of_an_autosamus():
+    categories = ("first", "second")
+    student, teacher = (
+        built(name, categories=categories) for name in ("autosamus_student_tiny", "autosamus_tiny")
+    )
+    taught = frozen(teacher)
+    start_from_teacher(student, taught)
+    for name, expected in teacher.state_dict().items():
+        if not name.startswith(("image_encoder.", "detail_skip.")):
+            assert torch.equal(student.state_dict()[name], expected), name
+    terms = sums_of(step_of(student, taught))
+    assert terms[TAUGHT_FEATURES] > 0
+    assert terms[TAUGHT_MASKS] > 0
+
+
+def test_what_a_teacher_calls_absent_teaches_presence_and_no_mask():
+    """Its mask of such a category is empty, whatever it would have drawn."""
+    categories = ("first", "second")
+    student, teacher = (
+        built(name, categories=categories) for name in ("autosamus_student_tiny", "autosamus_tiny")
+    )
+    features = teacher.eval().encode(make_batch([1, 2]).images)
+    told = teacher.decode(features).presence_logits
+    with torch.no_grad():
+        teacher.presence_head.readout.bias += torch.tensor([30.0, -30.0]) - told.view(2, 2).mean(0)
+    answer = student.decode(student.encode(make_batch([1, 2]).images))
+    loss = frozen(teacher).mask_loss(answer, None, taught=features)
+    judgement, mask = torch.autograd.grad(
+        loss.sum(), (answer.presence_logits, answer.low_resolution_logits)
+    )
+    sees = torch.tensor([1.0, 0.0, 1.0, 0.0])
+    torch.testing.assert_close(judgement, answer.presence_logits.sigmoid() - sees)
+    assert (mask.abs().amax(dim=(1, 2, 3)) > 0).tolist() == [True, False, True, False]
+
+
 def test_a_student_starts_from_the_prompts_and_masks_of_its_teacher():
     student, teacher = built("samus_student_tiny"), built("samus_tiny")
     with torch.no_grad():
@@ -106,6 +151,32 @@ def test_a_teacher_that_does_not_fit_is_refused(tmp_path, student, overrides, op
     config = DistillationConfig(teacher=str(tmp_path / "teacher"), **options)
     with pytest.raises(ValueError, match=message):
         open_teacher(config, student=built(student, **overrides))
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher"),
+    [
+        ("samus_student", "samus_vit_b"),
+        ("autosamus_student", "autosamus_vit_b"),
+        ("us30k_mini_student", "us30k_mini_small"),
+        ("phantom_student", "phantom_tiny"),
+        ("phantom_autosamus_student", "phantom_autosamus"),
+    ],
+)
+def test_a_preset_for_a_student_fits_the_teacher_that_it_names(student, teacher):
+    first_lines = (PRESET_FILES / f"{student}.yaml").read_text().splitlines()[:2]
+    assert teacher in " ".join(first_lines)
+    refuse_unfit_teacher(
+        of_recipe(teacher), student=of_recipe(student), config=DistillationConfig(teacher="there")
+    )
+
+
+def of_recipe(name):
+    """Return the model of a preset, without memory for its weights."""
+    words = [f"preset={name}", "run.name=none", "data.train=none"]
+    model = load_config(PretrainConfig, words, presets=PRESET_FILES).model
+    with torch.device("meta"):
+        return build_segmenter(model.preset, **model.overrides)
 
 
 def test_a_teacher_of_whom_nothing_is_learnt_is_refused():

@@ -10,6 +10,7 @@ Axis names used in this file:
 import math
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -26,17 +27,41 @@ FINEST_STRIDE = 4
 
 
 class Classifier(nn.Module):
-    """A linear layer on the encoder's stages, each averaged over the image and normalised."""
+    """A linear layer on the encoder's stages, each averaged over the image and standardised.
+
+    It starts as a linear probe of the encoder as it came, so that training goes on from there
+    instead of first undoing the encoder (Kumar et al. 2022, arXiv 2202.10054, "LP-FT").
+    """
+
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, encoder: FeatureExtractor, num_outputs: int) -> None:
         super().__init__()
         self.encoder = encoder
         num_features = sum(encoder.feature_info.channels())
-        self.head = nn.Sequential(nn.LayerNorm(num_features), nn.Linear(num_features, num_outputs))
+        self.register_buffer("mean", torch.zeros(num_features))
+        self.register_buffer("deviation", torch.ones(num_features))
+        self.head = nn.Linear(num_features, num_outputs)
+
+    def start_from(
+        self,
+        *,
+        mean: Float[np.ndarray, " feature"],
+        deviation: Float[np.ndarray, " feature"],
+        weight: Float[np.ndarray, "class feature"],
+        bias: Float[np.ndarray, " class"],
+    ) -> None:
+        """Take over a probe: what standardises the features, and its linear layer."""
+        given = {"mean": mean, "deviation": deviation, "head.weight": weight, "head.bias": bias}
+        tensors = {name: torch.from_numpy(value).float() for name, value in given.items()}
+        encoder = {f"encoder.{name}": one for name, one in self.encoder.state_dict().items()}
+        self.load_state_dict(encoder | tensors)
 
     def forward(self, images: Tensor) -> Float[Tensor, "image class"]:
         """Return the logits of every class."""
-        return self.head(pooled_features(self.encoder, images))
+        features = pooled_features(self.encoder, images)
+        return self.head((features - self.mean) / self.deviation)
 
     def loss(self, batch: TransferBatch) -> Tensor:
         """Return the mean cross-entropy."""

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -55,6 +56,9 @@ from .data import (
     masks_by_category,
 )
 from .heads import Classifier, LightDecoder, pooled_features, train_head
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 _logger = logging.getLogger(__name__)
 
@@ -117,6 +121,7 @@ def run_transfer(config: TransferConfig) -> TransferOutcome:
         images = [
             labelled_images(one, label=config.label, classes=classes) for one in (train, test)
         ]
+        _warn_of_lacking_classes(images[1], classes=classes)
     else:
         classes = tuple(sorted({name for one in train for name in one.manifest.categories}))
         images = [all_images(one) for one in (train, test)]
@@ -183,11 +188,18 @@ class _Job:
             self._features = {}
         segmenter, labelled = self._opened[name], self.labelled(fraction)
         if method in {"linear_probe", "nearest_neighbours"}:
-            return self._classified(self._probed(name, method=method, labelled=labelled))
+            probe = self._probe(name, method=method, labelled=labelled)
+            return self._classified(probe.predict_proba(self._features[name][1]))
         seed_first_weights(self._config.seed)
-        head = Classifier if self._config.task == "classification" else LightDecoder
         # On a copy of the encoder: the next head starts from it as it came.
-        module = head(feature_extractor(segmenter), len(self._classes)).to(self._device)
+        encoder, num_outputs = feature_extractor(segmenter), len(self._classes)
+        if self._config.task == "classification":
+            module = Classifier(encoder, num_outputs)
+            probe = self._probe(name, method="linear_probe", labelled=labelled)
+            module.start_from(**_linear_parts(probe))
+        else:
+            module = LightDecoder(encoder, num_outputs)
+        module.to(self._device)
         view = self._view(segmenter)
         train_head(
             module,
@@ -223,10 +235,8 @@ class _Job:
             subjects=[one.subject for one in self._test],
         )
 
-    def _probed(
-        self, name: str, *, method: str, labelled: Sequence[LabelledImage]
-    ) -> Float[np.ndarray, "row class"]:
-        """Return probabilities of a classifier of frozen features."""
+    def _probe(self, name: str, *, method: str, labelled: Sequence[LabelledImage]) -> "Pipeline":
+        """Return a classifier of frozen, standardised features, fitted to the labelled images."""
         from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 -- takes a second
         from sklearn.neighbors import KNeighborsClassifier  # noqa: PLC0415 -- takes a second
         from sklearn.pipeline import make_pipeline  # noqa: PLC0415 -- takes a second
@@ -239,7 +249,7 @@ class _Job:
                 _features(encoder, self._train, view=view),
                 _features(encoder, self._test, view=view),
             )
-        of_train, of_test = self._features[name]
+        of_train, _ = self._features[name]
         place_of = {id(image): place for place, image in enumerate(self._train)}
         labels = np.array([one.label for one in labelled])
         if method == "linear_probe":
@@ -250,9 +260,7 @@ class _Job:
             )
         probe = make_pipeline(StandardScaler(), classifier)
         probe.fit(of_train[[place_of[id(one)] for one in labelled]], labels)
-        probabilities = np.zeros((len(of_test), len(self._classes)))
-        probabilities[:, np.unique(labels)] = probe.predict_proba(of_test)
-        return probabilities
+        return probe
 
     def _segmented(self, module: LightDecoder, *, view: TransferView) -> _SegmentedImages:
         dice: list[float] = []
@@ -268,6 +276,32 @@ class _Job:
                     dice.append(count_overlap(found[place], reference=drawn[place]).dice)
                     subjects.append(image.subject)
         return _SegmentedImages(dice=np.array(dice), subjects=tuple(subjects))
+
+
+def _linear_parts(probe: "Pipeline") -> dict[str, np.ndarray]:
+    """Return what a linear probe is made of, with a row of weights for each of two classes too."""
+    scaler: Any = probe[0]
+    regression: Any = probe[-1]
+    weight, bias = regression.coef_, regression.intercept_
+    if len(weight) == 1:  # of the second class against the first
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    return {"mean": scaler.mean_, "deviation": scaler.scale_, "weight": weight, "bias": bias}
+
+
+def _warn_of_lacking_classes(
+    held_out: Sequence[LabelledImage], *, classes: tuple[str, ...]
+) -> None:
+    """Warn where the scores are about fewer classes than the heads tell apart."""
+    there = {image.label for image in held_out}
+    lacking = [name for index, name in enumerate(classes) if index not in there]
+    if lacking:
+        _logger.warning(
+            "The held-out corpora have no image of %s: scores are about %d of %d labels, and with "
+            "fewer than two there is no AUROC.",
+            ", ".join(lacking),
+            len(there),
+            len(classes),
+        )
 
 
 def _refuse_shared_images(train: Sequence[Corpus], test: Sequence[Corpus]) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from model import ObjectiveConfig, build_segmenter, write_flattened
+from model.autosamus import AutosamusSegmenter
 from pipeline import PretrainConfig, load_config
 from pipeline.distillation import (
     Teacher,
@@ -112,13 +113,15 @@ def test_what_a_teacher_calls_absent_teaches_presence_and_no_mask():
         built(name, categories=categories) for name in ("autosamus_student_tiny", "autosamus_tiny")
     )
     features = teacher.eval().encode(make_batch([1, 2]).images)
-    told = teacher.decode(features).presence_logits
+    assert isinstance(teacher, AutosamusSegmenter)
+    assert teacher.presence_head is not None
     with torch.no_grad():
-        teacher.presence_head.readout.bias += torch.tensor([30.0, -30.0]) - told.view(2, 2).mean(0)
+        teacher.presence_head.readout.bias.copy_(torch.tensor([1000.0, -1000.0]))
     answer = student.decode(student.encode(make_batch([1, 2]).images))
+    assert answer.presence_logits is not None
     loss = frozen(teacher).mask_loss(answer, None, taught=features)
     judgement, mask = torch.autograd.grad(
-        loss.sum(), (answer.presence_logits, answer.low_resolution_logits)
+        [loss.sum()], (answer.presence_logits, answer.low_resolution_logits)
     )
     sees = torch.tensor([1.0, 0.0, 1.0, 0.0])
     torch.testing.assert_close(judgement, answer.presence_logits.sigmoid() - sees)

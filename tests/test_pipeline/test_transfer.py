@@ -13,8 +13,8 @@ from pipeline.transfer.data import TransferBatch, classes_of, labelled_images, l
 from pipeline.transfer.heads import Classifier, LightDecoder, train_head
 from pipeline.transfer.job import open_encoder, run_transfer
 from pipeline.transfer.report import write_transfer
-from shards import open_corpus
-from tests.support.corpora import build_phantom
+from shards import open_corpus, write_corpus
+from tests.support.corpora import build_phantom, describe_source, make_sample
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +70,54 @@ def test_a_decoder_is_scored_by_the_dice_of_what_is_annotated(corpus: Path) -> N
 
 
 @pytest.mark.slow
+def test_held_out_images_without_a_label_are_warned_of(
+    corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    build_phantom(tmp_path, num_subjects=3, frames_per_subject=1, seed=3)
+    words = ("methods=[nearest_neighbours]", "encoders={a: {preset: sam_tiny}}")
+    classes = run_transfer(config(corpus, *words, f"test={tmp_path}/test")).classes
+    (warning,) = [line for line in caplog.messages if "have no image of" in line]
+    held_out = labelled_images([open_corpus(f"{tmp_path}/test")], label="category", classes=classes)
+    there = {classes[image.label] for image in held_out}
+    named = warning.partition("have no image of ")[2].partition(":")[0].split(", ")
+    assert 0 < len(there) < len(classes)
+    assert sorted([*named, *there]) == sorted(classes)
+
+
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_numbers(corpus: Path) -> None:
     given = config(corpus, "methods=[fine_tune]", "max_steps=2", "encoders={a: {preset: sam_tiny}}")
     first, second = run_transfer(given), run_transfer(given)
     assert repr(first) == repr(second)  # a score that cannot be measured is NaN, equal to nothing
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("label", ["category", "source"])
+def test_fine_tuning_begins_with_the_answers_of_the_linear_probe(
+    corpus: Path, tmp_path: Path, label: str
+) -> None:
+    """With as good as no learning it keeps them, among three classes and between two."""
+    words = ["methods=[linear_probe,fine_tune]"]
+    words += ["max_steps=1", "peak_learning_rate=1e-12", "encoder_learning_rate=1e-12"]
+    if label == "source":
+        for split, numbers in (("train", range(6)), ("test", range(6, 10))):
+            write_corpus(
+                (make_sample(number) for number in numbers),
+                str(tmp_path / split),
+                split=split,
+                sources=[describe_source()],
+                max_samples_per_shard=4,
+            )
+            words.append(f"{split}=[{corpus / split},{tmp_path / split}]")
+        words.append("label=source")
+    else:
+        build_phantom(tmp_path, num_subjects=24, frames_per_subject=1, seed=5)
+        words.append(f"test={tmp_path}/train")  # all three classes
+    rows = run_transfer(config(corpus, *words)).rows
+    assert len(rows) == 4
+    for probed, tuned in zip(rows[::2], rows[1::2], strict=True):
+        for name in ("macro_f1", "auroc"):
+            assert tuned.scores[name].mean == pytest.approx(probed.scores[name].mean)
 
 
 @pytest.mark.parametrize("head", [Classifier, LightDecoder])

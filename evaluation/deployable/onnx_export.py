@@ -192,7 +192,7 @@ def _export(
 ) -> None:
     num_bytes = sum(weight.numel() * weight.element_size() for weight in module.parameters())
     for name in ("onnx_ir", "onnxscript", "torch.onnx"):  # dozens of lines a graph
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(logging.ERROR)
     module.eval()
     with torch.no_grad(), warnings.catch_warnings():
         # The exporter warns about its own use of torch, which nobody here can change.

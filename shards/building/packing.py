@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, Pipe
 from typing import cast
 
@@ -89,6 +90,8 @@ def packed_in_order(
     # The type checker takes a pipe for that of Windows.
     leash, held_end = cast(tuple[Connection, Connection], Pipe(duplex=False))
     with leash, held_end, tempfile.TemporaryDirectory(prefix="samuspretrain-") as folder:
+        # By itself and before any worker: its start ends with unblocking signals.
+        resource_tracker.ensure_running()
         pool = ProcessPoolExecutor(
             num_workers, mp_context=context, initializer=_begin_worker, initargs=(leash, folder)
         )
@@ -140,15 +143,44 @@ def _in_order(
 ) -> Iterator[PackedChunk]:
     waiting: deque[Future[PackedChunk]] = deque()
     for chunk in chunks:
-        waiting.append(pool.submit(pack_chunk, chunk))
+        waiting.append(_submitted(pool, chunk))
         if len(waiting) > num_ahead:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
 
 
+def _submitted(pool: ProcessPoolExecutor, chunk: Chunk) -> Future[PackedChunk]:
+    """Hand a chunk in, which may start a worker."""
+    with _interrupts_held_back():
+        return pool.submit(pack_chunk, chunk)
+
+
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Let Ctrl-C come afterwards: it would reach a worker before `_begin_worker` does.
+
+    A process that is started meanwhile holds it back for good. Here any thread may receive it, and
+    the main one would break off what it is doing.
+    """
+    received: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    if is_main:
+        signal.signal(signal.SIGINT, lambda number, _: received.append(number))
+    try:
+        yield
+    finally:
+        if is_main:
+            signal.signal(signal.SIGINT, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if received:
+            signal.raise_signal(signal.SIGINT)
+
+
 def _begin_worker(leash: Connection, folder: str) -> None:
-    """Make this worker deaf to Ctrl-C, and end it at once when its builder lets go or is gone.
+    """Keep this worker deaf to Ctrl-C, and end it at once when its builder lets go or is gone.
 
     Its temporary files lie in the builder's folder, which outlives it and is removed.
     """

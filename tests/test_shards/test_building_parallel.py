@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -249,6 +250,27 @@ def test_a_worker_that_is_killed_is_one_clear_error_and_ends_the_others():
         list(packed)
     left = set(psutil.Process().children(recursive=True)) - before
     assert [one for one in left if "spawn_main" in " ".join(one.cmdline())] == []
+
+
+@pytest.mark.slow
+def test_an_interrupt_while_a_worker_starts_comes_when_it_has_started(monkeypatch):
+    """Else it would break off what the worker is being sent, and the worker would say so."""
+    submit, submitted = ProcessPoolExecutor.submit, []
+
+    def interrupted(pool, *words):
+        signal.raise_signal(signal.SIGINT)
+        submitted.append(submit(pool, *words))
+        return submitted[-1]
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever a shell has set
+    try:
+        chunks = [chunk(number, read=partial(time.sleep, 0)) for number in range(3)]
+        with pytest.raises(KeyboardInterrupt), packed_in_order(chunks, num_workers=1) as packed:
+            list(packed)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(submitted) == 1
 
 
 @pytest.mark.slow

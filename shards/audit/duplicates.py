@@ -2,15 +2,14 @@
 
 import functools
 import itertools
-import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from tqdm import tqdm
 
 from shards.shard_reader import Corpus
+from shards.worker_pool import worker_pool
 
 from .candidate_pairs import CandidatePair, find_candidates
 from .image_descriptors import make_thumbnail
@@ -107,8 +106,7 @@ def _confirm_all(
     if num_workers == 0:
         yield from itertools.chain.from_iterable(map(confirm, tasks))
         return
-    context = multiprocessing.get_context("spawn")  # s3fs does not survive a fork
-    with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
+    with worker_pool(num_workers) as pool:
         yield from itertools.chain.from_iterable(pool.map(confirm, tasks))
 
 

@@ -1,9 +1,7 @@
 """One pass over corpora: what the audit keeps of every picture and of every annotated object."""
 
 import itertools
-import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +10,7 @@ from tqdm import tqdm
 from shards.patient_split import SPLITS
 from shards.sample import Origin, UltrasoundSample
 from shards.shard_reader import Corpus
+from shards.worker_pool import worker_pool
 
 from .annotation_outliers import ObjectMeasures, measure_object
 from .candidate_pairs import DescriptorTable
@@ -109,8 +108,7 @@ def _survey_shards(
     if num_workers == 0:
         yield from itertools.starmap(_survey_shard, tasks)
         return
-    context = multiprocessing.get_context("spawn")  # s3fs does not survive a fork
-    with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
+    with worker_pool(num_workers) as pool:
         yield from pool.map(_survey_shard, *zip(*tasks, strict=True))
 
 

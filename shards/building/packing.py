@@ -1,25 +1,16 @@
 """Reading, decoding and packing of samples, in this process or in several others.
 
-Workers are spawned: they inherit neither the threads of s3fs nor an open archive, and a fork is
-not safe everywhere. What they are sent, a `PlannedSample`, can be pickled. They only pack; what
+What workers are sent, a `PlannedSample`, can be pickled. They only pack; what
 they packed comes back in the order of the plan, and one process writes it. So their number changes
 nothing in what is written, and a split with few shards is built by all of them.
 """
 
 import contextlib
-import multiprocessing
-import os
-import signal
-import tempfile
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, Pipe
-from typing import cast
 
 from shards.build_report import BuildReport, InputError
 from shards.config import BuildConfig
@@ -28,6 +19,7 @@ from shards.sample import UltrasoundSample
 from shards.shard_writer import PackedSample, pack_sample
 from shards.sources import PlannedSample
 from shards.training_size import shrink_sample
+from shards.worker_pool import worker_pool
 
 from .plan import PlannedShard
 
@@ -86,26 +78,14 @@ def packed_in_order(
     if num_workers == 0:
         yield map(pack_chunk, chunks)
         return
-    context = multiprocessing.get_context("spawn")
-    # The type checker takes a pipe for that of Windows.
-    leash, held_end = cast(tuple[Connection, Connection], Pipe(duplex=False))
-    with leash, held_end, tempfile.TemporaryDirectory(prefix="samuspretrain-") as folder:
-        # By itself and before any worker: its start ends with unblocking signals.
-        resource_tracker.ensure_running()
-        pool = ProcessPoolExecutor(
-            num_workers, mp_context=context, initializer=_begin_worker, initargs=(leash, folder)
-        )
-        try:
+    try:
+        with worker_pool(num_workers) as pool:
             yield _in_order(pool, chunks, num_ahead=CHUNKS_AHEAD_PER_WORKER * num_workers)
-            pool.shutdown()
-        except BrokenProcessPool as error:
-            raise RuntimeError(
-                "A worker was killed, most often for want of memory. Lower num_workers, and give "
-                "the same command again: it goes on from the shards that are finished."
-            ) from error
-        finally:
-            held_end.close()
-            pool.shutdown(cancel_futures=True)
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            "A worker was killed, most often for want of memory. Lower num_workers, and give "
+            "the same command again: it goes on from the shards that are finished."
+        ) from error
 
 
 def pack_chunk(chunk: Chunk) -> PackedChunk:
@@ -143,53 +123,8 @@ def _in_order(
 ) -> Iterator[PackedChunk]:
     waiting: deque[Future[PackedChunk]] = deque()
     for chunk in chunks:
-        waiting.append(_submitted(pool, chunk))
+        waiting.append(pool.submit(pack_chunk, chunk))
         if len(waiting) > num_ahead:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
-
-
-def _submitted(pool: ProcessPoolExecutor, chunk: Chunk) -> Future[PackedChunk]:
-    """Hand a chunk in, which may start a worker."""
-    with _interrupts_held_back():
-        return pool.submit(pack_chunk, chunk)
-
-
-@contextlib.contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Let Ctrl-C come afterwards: it would reach a worker before `_begin_worker` does.
-
-    A process that is started meanwhile holds it back for good. Here any thread may receive it, and
-    the main one would break off what it is doing.
-    """
-    received: list[int] = []
-    is_main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT)
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    if is_main:
-        signal.signal(signal.SIGINT, lambda number, _: received.append(number))
-    try:
-        yield
-    finally:
-        if is_main:
-            signal.signal(signal.SIGINT, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        if received:
-            signal.raise_signal(signal.SIGINT)
-
-
-def _begin_worker(leash: Connection, folder: str) -> None:
-    """Keep this worker deaf to Ctrl-C, and end it at once when its builder lets go or is gone.
-
-    Its temporary files lie in the builder's folder, which outlives it and is removed.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    tempfile.tempdir = folder
-    threading.Thread(target=_end_with_builder, args=(leash,), daemon=True).start()
-
-
-def _end_with_builder(leash: Connection) -> None:
-    with contextlib.suppress(EOFError, OSError):
-        leash.recv_bytes()
-    os._exit(1)
